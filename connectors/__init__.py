@@ -1,0 +1,1 @@
+"""The doors: inbound channels, outbound delivery, gateway and desk."""

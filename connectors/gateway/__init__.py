@@ -1,0 +1,1 @@
+"""HTTP: collection API, webhooks, customer API."""

@@ -1,0 +1,1 @@
+"""Vendor payloads to signals: a pure parse and thin I/O each."""

@@ -1,0 +1,1 @@
+"""What runs Sada: the local stack, compose, dashboards, manifests."""

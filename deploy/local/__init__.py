@@ -1,0 +1,1 @@
+"""The one-command stack: real Kafka, Redis and every process of Sada."""

@@ -1,0 +1,1 @@
+"""Learners: churn, intent, propensity; snapshots and evaluation."""

@@ -1,0 +1,1 @@
+"""The stateful side: pure core, thin Faust agents, the transactional batch lane."""

@@ -1,0 +1,1 @@
+"""Thin shells that run the core on the lane."""

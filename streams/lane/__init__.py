@@ -1,0 +1,1 @@
+"""The transactional batch lane between Kafka and Faust; knows nothing of customers."""

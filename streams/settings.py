@@ -1,0 +1,100 @@
+"""Settings of every process, read from the environment (``SADA_*``) once, at the composition root.
+
+A secret has no default: a process that needs one says which variable to set. ``sada up`` makes its own.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or unusable; the message says which and what to do."""
+
+
+class Settings(BaseSettings):
+    """All settings; each process uses its part.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        naming the variable, when a value has the wrong form
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SADA_", extra="ignore", frozen=True)
+
+    # Kafka
+    kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, host:port[,host:port]")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_user: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_ca: Path | None = Field(None, description="PEM file of the broker's certificate authority")
+    topic_prefix: str = Field("", description="put before every topic name: tests, generations, tenants")
+    app: str = Field("sada", description="consumer group and transactional id prefix")
+    schema_registry: str | None = Field(None, description="URL; with it the wire format is Confluent's")
+
+    # Redis
+    redis: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="URL, may carry a password")
+
+    # Places
+    var: Path = Field(Path("var"), description="state, logs and reports")
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(0, description="gateway's port; 0 takes a free one")
+    metrics_port: int = Field(0, description="/metrics, /livez and /readyz of this process; 0 takes a free one")
+    public_url: str | None = Field(None, description="how the world reaches the gateway; signs Twilio's webhooks")
+
+    # Secrets, hex
+    node_key: SecretStr | None = Field(None, description="keys the hash of identifiers; 32 bytes hex; never change it")
+    snapshot_key: SecretStr | None = Field(None, description="HMAC of model snapshots; 32 bytes hex")
+
+    # Behaviour
+    store: Literal["memory", "rocksdb"] = "memory"
+    tick_s: float = Field(1.0, ge=0, description="seconds between ticks of wall time; 0: somebody else ticks")
+    catalogue: Path | None = Field(None, description="catalogue to publish at the first start of `sada up`")
+
+    def secret(self, name: Literal["node_key", "snapshot_key", "kafka_password"]) -> bytes:
+        """Return a secret's bytes (hex keys decoded).
+
+        Raises
+        ------
+        SettingsError
+            when it is not set or not hex of at least 32 bytes
+        """
+        value: SecretStr | None = getattr(self, name)
+        variable = f"SADA_{name.upper()}"
+        if value is None:
+            raise SettingsError(
+                f"{variable} is not set. Make one with `openssl rand -hex 32` and keep it; `sada up` keeps its own."
+            )
+        if name == "kafka_password":
+            return value.get_secret_value().encode()
+        try:
+            key = bytes.fromhex(value.get_secret_value())
+        except ValueError:
+            raise SettingsError(f"{variable} is not hexadecimal. Make one with `openssl rand -hex 32`.") from None
+        if len(key) < 32:
+            raise SettingsError(f"{variable} has {len(key)} bytes; at least 32 are needed (`openssl rand -hex 32`).")
+        return key
+
+    def topic(self, name: str) -> str:
+        """Return a topic's full name."""
+        return self.topic_prefix + name
+
+    def librdkafka(self) -> dict[str, str | int | float | bool]:
+        """Return the connection part of a confluent-kafka configuration."""
+        config: dict[str, str | int | float | bool] = {
+            "bootstrap.servers": self.kafka,
+            "security.protocol": self.kafka_security,
+        }
+        if self.kafka_security.startswith("SASL"):
+            if self.kafka_user is None:
+                raise SettingsError("SADA_KAFKA_SECURITY is SASL: set SADA_KAFKA_USER and SADA_KAFKA_PASSWORD.")
+            config["sasl.mechanism"] = self.kafka_sasl_mechanism
+            config["sasl.username"] = self.kafka_user
+            config["sasl.password"] = self.secret("kafka_password").decode()
+        if self.kafka_ca is not None:
+            config["ssl.ca.location"] = str(self.kafka_ca)
+        return config
