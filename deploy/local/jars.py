@@ -115,3 +115,8 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+if __name__ == "__main__":
+    java()
+    kafka_jars(cache_folder(Path("var/cache")))
