@@ -52,6 +52,10 @@ class Settings(BaseSettings):
 
     # Behaviour
     store: Literal["memory", "rocksdb"] = "memory"
+    partitions: int = Field(12, ge=1, le=1024, description="of the topics that the customers agent reads")
+    region: str | None = Field(
+        None, description="ISO 3166 region of phone numbers without a country code, for example IR"
+    )
     tick_s: float = Field(1.0, ge=0, description="seconds between ticks of wall time; 0: somebody else ticks")
     catalogue: Path | None = Field(None, description="catalogue to publish at the first start of `sada up`")
 

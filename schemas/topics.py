@@ -1,0 +1,117 @@
+"""THE table of topics: names, keys, schemas, partitions, retention. Everything else asks here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+# The channels on which signals come in; each has its topic.
+CHANNELS: tuple[str, ...] = (
+    "web",
+    "app",
+    "email",
+    "sms",
+    "whatsapp",
+    "call-centre",
+    "pos",
+    "crm",
+    "social",
+    "survey",
+    "file",
+    "outcome",
+)
+
+# The channels that actions can take; each has its topic.
+ACTION_CHANNELS: tuple[str, ...] = ("web", "app", "email", "sms", "whatsapp", "call-centre", "pos", "webhook")
+
+DAY_MS = 86_400_000
+
+# customers: as many as the customers agent's parallelism; one: broadcast; models: one per model at most.
+Partitioning = Literal["customers", "models", "one"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic.
+
+    Parameters
+    ----------
+    name : without prefix
+    schema : name of the value's schema in schemas/avro
+    key : what the key is, for people
+    partitioning : how many partitions it has
+    compacted : keeps the last record per key
+    retention_ms : how long records stay when not compacted; -1 for ever
+    """
+
+    name: str
+    schema: str
+    key: str
+    partitioning: Partitioning
+    compacted: bool = False
+    retention_ms: int = 7 * DAY_MS
+    doc: str = ""
+
+
+def signals(channel: str) -> str:
+    """Return the name of a channel's signal topic."""
+    return f"signals.{channel}"
+
+
+def actions(channel: str) -> str:
+    """Return the name of a channel's action topic."""
+    return f"actions.{channel}"
+
+
+INBOX = "customers.inbox"
+TICKS = "ticks"
+PROFILES = "profiles"
+IDENTITIES = "identities"
+MERGES = "merges"
+DECISIONS = "decisions"
+EXAMPLES = "examples"
+MODELS = "models"
+CATALOGUE = "catalogue"
+DEAD_LETTERS = "dead-letters"
+CUSTOMERS_CHANGELOG = "customers-changelog"
+LEARNERS_CHANGELOG = "learners-changelog"
+
+_NODE = "node of the signal's strongest identifier, 16 bytes; any other key is forwarded"
+_CUSTOMER = "customer: root node, 16 bytes"
+
+_TABLE: tuple[Topic, ...] = (
+    *(
+        Topic(signals(c), "signal", _NODE, "customers", retention_ms=30 * DAY_MS, doc=f"Signals of the {c} channel.")
+        for c in CHANNELS
+    ),
+    Topic(INBOX, "inbox_message", "receiving node, 16 bytes", "customers", doc="Messages between nodes."),
+    Topic(TICKS, "tick", "none", "customers", retention_ms=DAY_MS, doc="Moves quiet partitions' stream time."),
+    Topic(PROFILES, "profile", _CUSTOMER, "customers", compacted=True, doc="Golden records, public."),
+    Topic(IDENTITIES, "identity", "node, 16 bytes", "customers", compacted=True, doc="Node to customer."),
+    Topic(MERGES, "merge", _CUSTOMER, "customers", retention_ms=-1, doc="Merges and refusals."),
+    Topic(
+        DECISIONS, "decision", _CUSTOMER, "customers", retention_ms=90 * DAY_MS, doc="Every decision, hold included."
+    ),
+    *(
+        Topic(actions(c), "action", _CUSTOMER, "customers", doc=f"What the {c} channel must do.")
+        for c in ACTION_CHANNELS
+    ),
+    Topic(EXAMPLES, "example", "model, UTF-8", "models", retention_ms=30 * DAY_MS, doc="What learners learn from."),
+    Topic(MODELS, "model_snapshot", "model, UTF-8", "one", compacted=True, doc="Newest snapshot of each model."),
+    Topic(CATALOGUE, "catalogue", "the word catalogue", "one", compacted=True, doc="Actions and policies."),
+    Topic(DEAD_LETTERS, "dead_letter", "origin", "one", retention_ms=30 * DAY_MS, doc="What could not be processed."),
+    Topic(CUSTOMERS_CHANGELOG, "", "node, 16 bytes", "customers", compacted=True, doc="State of the customers agent."),
+    Topic(LEARNERS_CHANGELOG, "", "model, UTF-8", "models", compacted=True, doc="State of the learners."),
+)
+
+TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in _TABLE}
+
+# What the customers agent reads.
+CUSTOMER_SOURCES: tuple[str, ...] = (*(signals(c) for c in CHANNELS), INBOX, TICKS)
+
+# Partitions of the learners' topics: the most models that learn in parallel.
+MODEL_PARTITIONS = 4
+
+
+def partitions_of(topic: Topic, customers: int) -> int:
+    """Return how many partitions a topic has when the customers agent has so many."""
+    return {"customers": customers, "models": MODEL_PARTITIONS, "one": 1}[topic.partitioning]

@@ -1,0 +1,295 @@
+"""The state of the customers table: what lies under a node's key.
+
+A node's record is an alias or a root. A root holds members (its identifiers) and facets: what came in through
+each single node. Everything that happened to a customer lives in a facet, contact history and pending labels
+included, so absorbing another customer is the union of two sets of facets, and undoing it is exact.
+
+The structures are msgspec arrays: compact, encoded and decoded in C. Fields are only ever added at the end, with
+a default, so that older state can be read.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+# Bounds on a facet, so that a bot costs no more than a loyal customer. Each is what an agent on a call or a
+# condition of the catalogue looks back upon.
+MAX_TIMELINE = 20
+MAX_RECENT = 10  # searches, items looked at
+MAX_CART = 50
+MAX_TICKETS = 20
+MAX_TRAITS = 50
+MAX_CONTACTS = 40
+MAX_ORDER_TIMES = 8
+# Signal ids remembered per facet to drop a sender's retries: an SDK retries for minutes, a customer rarely sends
+# 64 signals in that time.
+MAX_RECENT_IDS = 64
+
+
+class Struct(msgspec.Struct, array_like=True):
+    """Base of all state."""
+
+
+class Decayed(Struct):
+    """A sum that fades: every addition loses half its weight per half-life. ``value`` holds at ``at_ms``.
+
+    Additions commute: a late one is added with the weight it has at ``at_ms``.
+    """
+
+    value: float = 0.0
+    at_ms: int = 0
+
+
+class Trait(Struct):
+    """A durable attribute: the newest wins, ties by source then value."""
+
+    value: str
+    source: str
+    at_ms: int
+
+
+class CartLine(Struct):
+    """A line of the cart; quantity 0 remembers that it was taken out."""
+
+    quantity: int
+    value_minor: int
+    at_ms: int
+
+
+class Ticket(Struct):
+    """A ticket; ``closed`` remembers that it is."""
+
+    reason: str
+    priority: str
+    opened_at_ms: int
+    at_ms: int
+    closed: bool
+
+
+class Seen(Struct):
+    """Something looked at or searched for."""
+
+    at_ms: int
+    text: str
+
+
+class Entry(Struct):
+    """One remembered signal."""
+
+    at_ms: int
+    kind: str
+    name: str
+    channel: str
+    summary: str
+    signal_id: str
+
+
+class ConsentGiven(Struct):
+    """What was last said on a purpose and a channel through this facet."""
+
+    granted: bool
+    at_ms: int
+    source: str
+    proof: str
+
+
+class Session(Struct):
+    """The latest session of the facet; it is open for SESSION_GAP after ``last_ms``."""
+
+    started_ms: int
+    last_ms: int
+    signals: int
+    channel: str
+
+
+class PendingLabel(Struct):
+    """A score that waits for its label. ``features`` are float32, packed in the order of the feature set."""
+
+    model: str
+    id: str
+    features: bytes
+    predicted: dict[str, float]
+    version: int
+    scored_at_ms: int
+    due_ms: int
+
+
+class Contact(Struct):
+    """A decision to act (or, in the control group, not to): its action and what came of it.
+
+    While ``reward_due_ms`` is not 0 the reward is open and ``features`` are kept; then they are dropped.
+    """
+
+    action_id: str
+    decision_id: str
+    action: str
+    treatment: str
+    channel: str
+    purpose: str
+    at_ms: int
+    control: bool
+    outcome: str
+    outcome_at_ms: int
+    reward_due_ms: int
+    goal: str
+    features: bytes
+    propensity: float
+    predicted: float
+    version: int
+
+
+class Facet(Struct):
+    """What came in through one node. Every part merges with another facet's in any order."""
+
+    node: bytes
+    first_ms: int
+    last_ms: int = 0
+    signals: int = 0
+    per_channel: dict[str, int] = {}
+    # Lifetime counts: orders, returns, calls, messages, complaints, surveys, views, searches, contacts, responses.
+    counts: dict[str, int] = {}
+    # Faded counts by name, see golden_record.HALF_LIVES.
+    decayed: dict[str, Decayed] = {}
+    # Newest times of orders, newest first, and the oldest: gaps between orders.
+    order_times_ms: list[int] = []
+    first_order_ms: int = 0
+    last_order_items: int = 0
+    currency: str = ""
+    spent_minor: int = 0
+    returned_minor: int = 0
+    margin_minor: int = 0
+    mood: Decayed = msgspec.field(default_factory=Decayed)
+    mood_weight: Decayed = msgspec.field(default_factory=Decayed)
+    session: Session | None = None
+    cart: dict[str, CartLine] = {}
+    cart_cleared_ms: int = 0
+    tickets: dict[str, Ticket] = {}
+    searches: list[Seen] = []
+    viewed: list[Seen] = []
+    traits: dict[str, Trait] = {}
+    consent: dict[str, ConsentGiven] = {}  # "purpose|channel"
+    timeline: list[Entry] = []
+    contacts: list[Contact] = []
+    pending: list[PendingLabel] = []
+    recent_ids: list[str] = []
+
+
+class Member(Struct):
+    """An identifier of the customer."""
+
+    kind: str
+    value: str
+    since_ms: int
+    signal_id: str
+
+
+class Proposal(Struct):
+    """A proposal of our own that is not answered yet."""
+
+    to: bytes
+    signal_id: str
+
+
+class Waiting(Struct):
+    """A link that waits until our proposal or promises are settled."""
+
+    root: bytes
+    created_at_ms: int
+    signal_id: str
+
+
+class Promise(Struct):
+    """A place promised to a larger root: the limited identifiers that it will bring."""
+
+    limited: dict[str, list[str]]
+    signal_id: str
+
+
+class Refusal(Struct):
+    """A link that was refused; ``other`` is the other customer's root at the time."""
+
+    other: bytes
+    reason: str
+    signal_id: str
+    at_ms: int
+
+
+class ScoreState(Struct):
+    """A model's last output for the customer."""
+
+    p: float
+    version: int
+    at_ms: int
+
+
+class LastDecision(Struct):
+    """What was decided last, for the profile."""
+
+    decision_id: str
+    action: str
+    treatment: str
+    channel: str
+    reason: str
+    at_ms: int
+
+
+class Alias(Struct, tag="a"):
+    """A node that belongs to another: messages for it are forwarded to ``to``."""
+
+    to: bytes
+    since_ms: int
+
+
+class Root(Struct, tag="r"):
+    """A customer."""
+
+    node: bytes
+    created_at_ms: int
+    members: dict[bytes, Member] = {}
+    facets: dict[bytes, Facet] = {}
+    proposal: Proposal | None = None
+    promises: dict[bytes, Promise] = {}
+    waiting: list[Waiting] = []
+    refusals: list[Refusal] = []
+    scores: dict[str, ScoreState] = {}
+    last_decision: LastDecision | None = None
+
+
+NodeRecord: TypeAlias = Root | Alias
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[NodeRecord] = msgspec.msgpack.Decoder(NodeRecord)
+
+
+def encode(record: NodeRecord) -> bytes:
+    """Return a record's bytes in the changelog."""
+    return _encoder.encode(record)
+
+
+def decode(raw: bytes) -> NodeRecord:
+    """Return the record that the bytes hold.
+
+    Raises
+    ------
+    msgspec.DecodeError
+        when they are not a record of ours
+    """
+    return _decoder.decode(raw)
+
+
+def due_ms(record: NodeRecord) -> int | None:
+    """Return when the customer's next timer is due, epoch ms of stream time: a label or a reward."""
+    if isinstance(record, Alias):
+        return None
+    due = min(
+        (
+            moment
+            for facet in record.facets.values()
+            for moment in (
+                *(label.due_ms for label in facet.pending),
+                *(contact.reward_due_ms for contact in facet.contacts if contact.reward_due_ms),
+            )
+        ),
+        default=0,
+    )
+    return due or None

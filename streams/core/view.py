@@ -1,0 +1,89 @@
+"""The golden record: what the facets of a customer come to. Never stored; folded anew whenever a facet changed.
+
+Its parts are those an agent sees on the page and a condition of the catalogue names. Amounts are minor units.
+"""
+
+import msgspec
+
+from streams.core.state import CartLine, ConsentGiven, Contact, Entry, Member, Session, Ticket, Trait
+
+
+class Activity(msgspec.Struct):
+    """What the customer is doing now."""
+
+    session: Session | None
+    cart: dict[str, CartLine]
+    open_tickets: dict[str, Ticket]
+    searches: list[str]
+    viewed: list[str]
+
+
+class History(msgspec.Struct):
+    """Counts of a lifetime and faded counts at ``now_ms``; the timeline newest first."""
+
+    first_ms: int
+    last_ms: int
+    signals: int
+    per_channel: dict[str, int]
+    counts: dict[str, int]
+    decayed: dict[str, float]
+    timeline: list[Entry]
+
+
+class Value(msgspec.Struct):
+    """Money and the rhythm of orders."""
+
+    currency: str
+    spent_minor: int
+    returned_minor: int
+    margin_minor: int
+    orders: int
+    order_times_ms: list[int]
+    first_order_ms: int
+    last_order_items: int
+
+    @property
+    def mean_order_minor(self) -> float:
+        """Mean order, minor units; 0 without orders."""
+        return self.spent_minor / self.orders if self.orders else 0.0
+
+    @property
+    def mean_gap_ms(self) -> float:
+        """Mean time between orders, ms; 0 with fewer than two."""
+        return (self.order_times_ms[0] - self.first_order_ms) / (self.orders - 1) if self.orders > 1 else 0.0
+
+
+class Flags(msgspec.Struct):
+    """What an agent must know: mood in [-1, 1]."""
+
+    mood: float
+    vip: bool
+    complained: bool
+    do_not_contact: bool
+    suspicious: bool
+
+
+class GoldenRecord(msgspec.Struct):
+    """The merge of a customer's facets at one moment of stream time."""
+
+    customer: bytes
+    created_at_ms: int
+    now_ms: int
+    members: dict[bytes, Member]
+    traits: dict[str, Trait]
+    activity: Activity
+    history: History
+    value: Value
+    flags: Flags
+    consent: dict[str, ConsentGiven]  # "purpose|channel"
+    contacts: list[Contact]  # newest first
+
+    def trait(self, name: str, default: str = "") -> str:
+        """Return a trait's value."""
+        found = self.traits.get(name)
+        return found.value if found else default
+
+    def address(self, kind: str) -> str | None:
+        """Return the newest identifier of a kind: where an action on that channel goes."""
+        found = [m for m in self.members.values() if m.kind == kind]
+        return max(found, key=lambda m: (m.since_ms, m.value)).value if found else None
