@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.local import jars
-from deploy.local.processes import ProcessSpec, StackError, listening
+from deploy.local.processes import POLL_S, ProcessSpec, StackError, listening
 
 _LOG4J = Path(__file__).with_name("log4j2.properties")
 
@@ -50,26 +50,49 @@ def node(
     return ProcessSpec(
         name="kafka",
         args=(*command, "kafka.Kafka", str(properties)),
-        ready=lambda: answers(f"127.0.0.1:{port}"),
+        ready=lambda: answers({"bootstrap.servers": f"127.0.0.1:{port}"}),
         start_timeout_s=90,  # after a kill the logs are checked first
         stop_grace_s=30,
     )
 
 
-def answers(bootstrap: str, *, timeout_s: float = 2.0) -> bool:
-    """Say whether a broker is a member of its cluster and answers a metadata request."""
+def answers(connection: Mapping[str, object], *, timeout_s: float = 2.0) -> bool:
+    """Say whether a broker is a member of its cluster and answers a metadata request.
+
+    Parameters
+    ----------
+    connection : the connection part of a confluent-kafka configuration
+    """
     from confluent_kafka import KafkaException  # noqa: PLC0415 - 60 ms that `sada --help` need not spend
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
-    host, _, port = bootstrap.partition(",")[0].rpartition(":")
+    host, _, port = str(connection["bootstrap.servers"]).partition(",")[0].rpartition(":")
     if host == "127.0.0.1" and not listening(int(port)):
         return False  # librdkafka would print its complaint
     try:
         # log_level 0: what we wait for is no error to show
-        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        admin = AdminClient({**connection, "log_level": 0})
         return bool(admin.list_topics(timeout=timeout_s).brokers)
     except KafkaException:
         return False
+
+
+def await_answer(connection: Mapping[str, object], *, timeout_s: float = 15.0) -> None:
+    """Wait for a Kafka that is not ours.
+
+    Raises
+    ------
+    StackError
+        when it does not answer in time
+    """
+    deadline = time.monotonic() + timeout_s
+    while not answers(connection):
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"No Kafka answers at {connection['bootstrap.servers']} (SADA_KAFKA). Is it running and reachable from "
+                "here, and do SADA_KAFKA_SECURITY, _USER, _PASSWORD and _CA fit it?"
+            )
+        time.sleep(POLL_S)
 
 
 def _format(command: tuple[str, ...], properties: Path) -> None:
@@ -121,17 +144,3 @@ def _settings(folder: Path, port: int, controller_port: int) -> dict[str, str]:
         "num.network.threads": "2",
         "num.io.threads": "4",
     }
-
-
-def await_answer(bootstrap: str, *, timeout_s: float = 10.0) -> None:
-    """Wait for a Kafka that is not ours.
-
-    Raises
-    ------
-    StackError
-        when it does not answer in time
-    """
-    deadline = time.monotonic() + timeout_s
-    while not answers(bootstrap):
-        if time.monotonic() > deadline:
-            raise StackError(f"No Kafka answers at {bootstrap} (SADA_KAFKA). Is it running, and reachable from here?")

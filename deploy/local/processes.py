@@ -36,6 +36,7 @@ class ProcessSpec:
     name : unique in the stack; also the log's name
     args : the command
     ready : says whether it serves; quick, and raises nothing
+    alive : says whether it still makes progress; None where only its end is noticed
     env : set over the parent's environment
     start_timeout_s : how long it may take to become ready
     stop_grace_s : between SIGTERM and SIGKILL
@@ -44,6 +45,7 @@ class ProcessSpec:
     name: str
     args: tuple[str, ...]
     ready: Callable[[], bool]
+    alive: Callable[[], bool] | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     start_timeout_s: float = 60.0
     stop_grace_s: float = 15.0
@@ -96,15 +98,22 @@ def spawn(spec: ProcessSpec, log: Path) -> subprocess.Popen[bytes]:
 
 
 def stop(process: subprocess.Popen[bytes], grace_s: float) -> int:
-    """End a child: SIGTERM, then SIGKILL after the grace time; return its exit code.
+    """End a child: SIGTERM, then SIGKILL after the grace time; return its exit code."""
+    terminate(process)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(grace_s)
+    return kill(process)
 
-    The whole process group is meant, so that nothing which the child started stays behind.
-    """
+
+def terminate(process: subprocess.Popen[bytes]) -> None:
+    """Ask a child to end."""
     if process.poll() is None:
-        _signal_group(process.pid, signal.SIGCONT)  # a stopped process would never see the SIGTERM
         _signal_group(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(grace_s)
+        _signal_group(process.pid, signal.SIGCONT)  # a paused process would never see it
+
+
+def kill(process: subprocess.Popen[bytes]) -> int:
+    """End a child and whatever it started in its process group, at once; return its exit code."""
     _signal_group(process.pid, signal.SIGKILL)
     return process.wait()
 
@@ -147,3 +156,27 @@ def running(spec: ProcessSpec, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         stop(process, spec.stop_grace_s)
+
+
+def run_to_end(
+    spec: ProcessSpec, log: Path, *, timeout_s: float = 120.0, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Run a command that ends by itself; ``meanwhile`` is called while waiting and may raise.
+
+    Raises
+    ------
+    StackError
+        when it fails or takes too long; with the end of its log
+    """
+    process = spawn(spec, log)
+    try:
+        deadline = time.monotonic() + timeout_s
+        while process.poll() is None:
+            meanwhile()
+            if time.monotonic() > deadline:
+                raise StackError(f"{spec.name} did not end within {timeout_s:.0f} s; its log {log} ends:\n{tail(log)}")
+            time.sleep(POLL_S)
+    finally:
+        code = kill(process)
+    if code != 0:
+        raise StackError(f"{spec.name} failed with exit code {code}; its log {log} ends:\n{tail(log)}")

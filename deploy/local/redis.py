@@ -2,10 +2,11 @@
 
 import shutil
 import socket
+import time
 from pathlib import Path
 
 from deploy.local.jars import INSTALL
-from deploy.local.processes import ProcessSpec, StackError
+from deploy.local.processes import POLL_S, ProcessSpec, StackError
 
 
 def server(folder: Path, *, port: int) -> ProcessSpec:
@@ -51,3 +52,26 @@ def answers(port: int) -> bool:
             return connection.recv(64).startswith(b"+PONG")
     except OSError:
         return False
+
+
+def await_answer(url: str, *, timeout_s: float = 10.0) -> None:
+    """Wait for a Redis that is not ours.
+
+    Raises
+    ------
+    StackError
+        when it does not answer in time; a password in the URL is not shown
+    """
+    import redis  # noqa: PLC0415 - 80 ms that `sada --help` need not spend
+
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            with redis.Redis.from_url(url, socket_timeout=2) as client:
+                client.ping()
+                return
+        except (redis.RedisError, ValueError) as error:
+            if time.monotonic() > deadline or isinstance(error, (ValueError, redis.AuthenticationError)):
+                place = url.rpartition("@")[2]
+                raise StackError(f"No Redis answers at {place} (SADA_REDIS): {error}") from error
+        time.sleep(POLL_S)
