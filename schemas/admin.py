@@ -1,0 +1,131 @@
+"""Creates the topics of the table: idempotent, never changes one that exists, says what does not fit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.error import KafkaError
+
+from schemas.topics import TOPICS, Topic, partitions_of
+
+_TIMEOUT_S = 30.0
+
+# Segments of compacted topics roll after so long, so that the cleaner reaches what was overwritten and erased.
+_COMPACTED_SEGMENT_MS = 6 * 3_600_000
+
+
+class TopicsError(Exception):
+    """Topics that cannot be created or do not fit the table; the message names each with what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What ``create_topics`` found and did: names with prefix."""
+
+    created: tuple[str, ...]
+    existing: tuple[str, ...]
+
+
+def config_of(topic: Topic, *, retention_ms: int | None = None) -> dict[str, str]:
+    """Return a topic's configuration in the broker."""
+    if topic.compacted:
+        return {"cleanup.policy": "compact", "segment.ms": str(_COMPACTED_SEGMENT_MS)}
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": str(topic.retention_ms if retention_ms is None else retention_ms),
+        # The time of arrival, not the client's: a signal dated last year must not be deleted at once.
+        "message.timestamp.type": "LogAppendTime",
+    }
+
+
+def create_topics(
+    connection: Mapping[str, str | int | float | bool],
+    *,
+    customers: int,
+    prefix: str = "",
+    replication: int = 1,
+) -> Report:
+    """Create what is missing of the topics table.
+
+    Parameters
+    ----------
+    connection : librdkafka's connection settings
+    customers : partitions of the topics that the customers agent reads
+    prefix : put before every name
+    replication : replicas of each partition; three in production
+
+    Raises
+    ------
+    TopicsError
+        when a topic exists with another partition count or cleanup policy, or the broker refuses
+    """
+    admin = AdminClient(dict(connection))
+    try:
+        present = admin.list_topics(timeout=_TIMEOUT_S).topics
+    except KafkaException as exc:
+        raise TopicsError(
+            f"no answer from Kafka at {connection['bootstrap.servers']}: {exc.args[0].str()}. "
+            "Is it running, and are SADA_KAFKA and the SADA_KAFKA_* settings right?"
+        ) from exc
+    wanted = {prefix + t.name: (t, partitions_of(t, customers)) for t in TOPICS.values()}
+    existing = [name for name in wanted if name in present]
+    _check_partitions({name: wanted[name][1] for name in existing}, present)
+    _check_cleanup(admin, {name: wanted[name][0] for name in existing})
+    missing = [name for name in wanted if name not in present]
+    if missing:
+        _create(
+            admin,
+            [
+                NewTopic(
+                    name,
+                    num_partitions=wanted[name][1],
+                    replication_factor=replication,
+                    config=config_of(wanted[name][0]),
+                )
+                for name in missing
+            ],
+        )
+    return Report(tuple(missing), tuple(existing))
+
+
+def _check_partitions(wanted: Mapping[str, int], present: Mapping[str, object]) -> None:
+    wrong = [
+        f"{name} has {len(present[name].partitions)} partitions instead of {count}"  # type: ignore[attr-defined]  # librdkafka's TopicMetadata
+        for name, count in wanted.items()
+        if len(present[name].partitions) != count  # type: ignore[attr-defined]  # as above
+    ]
+    if wrong:
+        raise TopicsError(
+            "; ".join(wrong) + ". State lies by partition: set SADA_PARTITIONS to what exists, use another "
+            "SADA_TOPIC_PREFIX, or rebuild into new topics."
+        )
+
+
+def _check_cleanup(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+    if not resources:
+        return
+    wrong = []
+    for resource, future in admin.describe_configs(resources, request_timeout=_TIMEOUT_S).items():
+        policy = future.result()["cleanup.policy"].value
+        expected = "compact" if topics[resource.name].compacted else "delete"
+        if policy != expected:
+            wrong.append(f"{resource.name} has cleanup.policy={policy} instead of {expected}")
+    if wrong:
+        raise TopicsError(
+            "; ".join(wrong) + ". A compacted topic with deletion loses state: alter it with kafka-configs."
+        )
+
+
+def _create(admin: AdminClient, topics: list[NewTopic]) -> None:
+    failed = []
+    for name, future in admin.create_topics(topics, operation_timeout=_TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as exc:
+            # Another process may have created it between our look and our call: as good as ours.
+            if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                failed.append(f"{name}: {exc.args[0].str()}")
+    if failed:
+        raise TopicsError("cannot create " + "; ".join(failed))
