@@ -74,7 +74,7 @@ def create_topics(
     _check_cleanup(admin, {name: wanted[name][0] for name in existing})
     missing = [name for name in wanted if name not in present]
     if missing:
-        _create(
+        raced = _create(
             admin,
             [
                 NewTopic(
@@ -86,6 +86,8 @@ def create_topics(
                 for name in missing
             ],
         )
+        # Made by another process between our look and our call: theirs must fit as well.
+        _check_cleanup(admin, {name: wanted[name][0] for name in raced})
     return Report(tuple(missing), tuple(existing))
 
 
@@ -118,14 +120,18 @@ def _check_cleanup(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
         )
 
 
-def _create(admin: AdminClient, topics: list[NewTopic]) -> None:
+def _create(admin: AdminClient, topics: list[NewTopic]) -> list[str]:
+    """Create topics; return those that had come to exist meanwhile."""
     failed = []
+    raced = []
     for name, future in admin.create_topics(topics, operation_timeout=_TIMEOUT_S).items():
         try:
             future.result()
         except KafkaException as exc:
-            # Another process may have created it between our look and our call: as good as ours.
-            if exc.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            if exc.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                raced.append(name)
+            else:
                 failed.append(f"{name}: {exc.args[0].str()}")
     if failed:
         raise TopicsError("cannot create " + "; ".join(failed))
+    return raced
