@@ -1,6 +1,7 @@
 """Creates the topics of the table: idempotent, never changes one that exists, says what does not fit."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
@@ -86,8 +87,12 @@ def create_topics(
                 for name in missing
             ],
         )
+        present = _wait_visible(admin, missing)
         # Made by another process between our look and our call: theirs must fit as well.
+        _check_partitions({name: wanted[name][1] for name in raced}, present)
         _check_cleanup(admin, {name: wanted[name][0] for name in raced})
+        missing = [name for name in missing if name not in raced]
+        existing += raced
     return Report(tuple(missing), tuple(existing))
 
 
@@ -118,6 +123,19 @@ def _check_cleanup(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
         raise TopicsError(
             "; ".join(wrong) + ". A compacted topic with deletion loses state: alter it with kafka-configs."
         )
+
+
+def _wait_visible(admin: AdminClient, names: Sequence[str]) -> Mapping[str, object]:
+    """Wait until the brokers know of new topics: creation is answered before every broker has heard of it."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        present: Mapping[str, object] = admin.list_topics(timeout=_TIMEOUT_S).topics
+        unseen = [name for name in names if name not in present]
+        if not unseen:
+            return present
+        if time.monotonic() > deadline:
+            raise TopicsError(f"the broker created {', '.join(unseen)} but does not list them after {_TIMEOUT_S:.0f} s")
+        time.sleep(0.05)
 
 
 def _create(admin: AdminClient, topics: list[NewTopic]) -> list[str]:
