@@ -1,0 +1,47 @@
+"""``sada topics`` and ``sada worker``."""
+
+from typing import Annotated
+
+import typer
+
+
+def topics(
+    replication: Annotated[int, typer.Option(help="Replicas of each partition: 3 in production.")] = 1,
+) -> None:
+    """Create the topics that are missing.
+
+    May be run again at any time: what exists is checked against the table in schemas/topics.py and never changed.
+    SADA_PARTITIONS says how many partitions the customers' topics have: the most workers that can share the work.
+    """
+    from schemas.admin import TopicsError, create_topics  # noqa: PLC0415 - the command line answers --help without it
+    from streams.settings import Settings  # noqa: PLC0415
+
+    settings = Settings()
+    try:
+        report = create_topics(
+            settings.librdkafka(),
+            customers=settings.partitions,
+            prefix=settings.topic_prefix,
+            replication=replication,
+        )
+    except TopicsError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{len(report.created)} topics created, {len(report.existing)} were there.")
+
+
+def worker() -> None:
+    """Run a worker: customers and learners, as many partitions as the group gives it.
+
+    Start as many as you have cores, at most SADA_PARTITIONS. A worker ends when it is fenced or Kafka fails it: let
+    something start it again (`sada up`, systemd, Kubernetes). Nothing is lost or done twice by that.
+    """
+    from streams.app import run_worker  # noqa: PLC0415 - imports Faust
+    from streams.settings import Settings, SettingsError  # noqa: PLC0415
+
+    try:
+        code = run_worker(Settings())
+    except SettingsError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(78) from None
+    raise typer.Exit(code)
