@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     # Secrets, hex
     node_key: SecretStr | None = Field(None, description="keys the hash of identifiers; 32 bytes hex; never change it")
     snapshot_key: SecretStr | None = Field(None, description="HMAC of model snapshots; 32 bytes hex")
+    inbox_secret: SecretStr | None = Field(
+        None, description="signs identity tokens of the inbox and the links in messages; 32 bytes hex"
+    )
 
     # Behaviour
     store: Literal["memory", "rocksdb"] = "memory"
@@ -58,8 +61,9 @@ class Settings(BaseSettings):
     )
     tick_s: float = Field(1.0, ge=0, description="seconds between ticks of wall time; 0: somebody else ticks")
     catalogue: Path | None = Field(None, description="catalogue to publish at the first start of `sada up`")
+    channels: Path | None = Field(None, description="YAML or JSON file: how each outbound channel is reached")
 
-    def secret(self, name: Literal["node_key", "snapshot_key", "kafka_password"]) -> bytes:
+    def secret(self, name: Literal["node_key", "snapshot_key", "inbox_secret", "kafka_password"]) -> bytes:
         """Return a secret's bytes (hex keys decoded).
 
         Raises
