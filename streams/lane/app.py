@@ -75,7 +75,7 @@ def run(app: LaneApp, *, beside: Sequence[Beside] = ()) -> int:
     ``EXIT_FAILED`` after a fence, a fatal producer error or any other failure that is not a record's fault
     """
     try:
-        check_topology(app.lane.config, app.lane.stages)
+        check_topology(app.lane.config, list(app.lane.stages.values()))
     except LaneError as exc:
         log.critical("cannot start: %s", exc)
         return EXIT_MISCONFIGURED
@@ -109,7 +109,9 @@ async def _serve(app: LaneApp, beside: Sequence[Beside]) -> int:
     return code
 
 
-async def _first_failure(app: LaneApp, told: asyncio.Event, tasks: Sequence["asyncio.Future[None]"]) -> BaseException | None:
+async def _first_failure(
+    app: LaneApp, told: asyncio.Event, tasks: Sequence["asyncio.Future[None]"]
+) -> BaseException | None:
     """Wait until the worker is told to stop (None) or the lane, Faust or a coroutine beside them fails."""
     waits = {
         asyncio.ensure_future(told.wait()): "told",
@@ -121,8 +123,8 @@ async def _first_failure(app: LaneApp, told: asyncio.Event, tasks: Sequence["asy
             done, _ = await asyncio.wait({*waits, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             if app.lane.failure is not None:
                 return app.lane.failure
-            if app.crash_reason is not None:
-                return app.crash_reason
+            if app.failure is not None:
+                return app.failure
             for task in done.intersection(tasks):
                 return task.exception() or LaneError("a coroutine beside the lane ended by itself")
             if told.is_set():

@@ -1,0 +1,1 @@
+"""Small stages that show the lane."""

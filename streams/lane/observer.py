@@ -1,0 +1,72 @@
+"""What the lane tells the world about itself; `streams.lane.metrics` makes Prometheus metrics of it."""
+
+from typing import NamedTuple, Protocol
+
+
+class Committed(NamedTuple):
+    """One committed batch: counts, seconds and stream time (epoch ms)."""
+
+    stage: str
+    partition: int
+    records: int
+    dead_letters: int
+    outputs: int
+    changes: int
+    commit_s: float
+    stream_ms: int
+
+
+class Lag(NamedTuple):
+    """One source partition: records not yet committed, and the age of the oldest that was fetched, seconds."""
+
+    stage: str
+    topic: str
+    partition: int
+    records: int
+    oldest_s: float
+
+
+class Observer(Protocol):
+    """Called from several threads; must be quick and must not raise."""
+
+    def committed(self, batch: Committed) -> None:
+        """A batch was committed."""
+        ...
+
+    def aborted(self, stage: str, partition: int) -> None:
+        """A transaction was aborted and its overlay dropped."""
+        ...
+
+    def recovered(self, stage: str, partition: int, keys: int, seconds: float) -> None:
+        """A partition's state was recovered."""
+        ...
+
+    def lag(self, lag: Lag) -> None:
+        """Say how far behind a source partition is; about once a second."""
+        ...
+
+    def released(self, stage: str, partition: int) -> None:
+        """A partition went to another worker: its gauges are no longer ours."""
+        ...
+
+
+class _NoObserver:
+    """Tells nobody."""
+
+    def committed(self, batch: Committed) -> None:
+        """Do nothing."""
+
+    def aborted(self, stage: str, partition: int) -> None:
+        """Do nothing."""
+
+    def recovered(self, stage: str, partition: int, keys: int, seconds: float) -> None:
+        """Do nothing."""
+
+    def lag(self, lag: Lag) -> None:
+        """Do nothing."""
+
+    def released(self, stage: str, partition: int) -> None:
+        """Do nothing."""
+
+
+NO_OBSERVER: Observer = _NoObserver()

@@ -1,0 +1,137 @@
+"""Recovery: read the changelogs of some partitions into their stores, in chunks, the last write per key winning.
+
+A changelog's last offset is usually a commit marker and never a record, so the end is reached when the reader's
+*position* reaches the high watermark that stood when the reading began; that is checked on empty reads too. The
+watermark is final: each partition's producer was opened before, so nobody else can write there.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from streams.lane.config import LaneConfig
+from streams.lane.errors import PositionError, TransactionError
+from streams.lane.store import NOTHING_REFLECTED, Store
+
+log = logging.getLogger(__name__)
+
+# 10,000 records: large enough that the call costs nothing per record, small enough to be stopped within 0.1 s.
+CHUNK = 10_000
+POLL_S = 0.1
+WATERMARK_S = 30.0
+
+
+class Source(NamedTuple):
+    """A changelog partition and the store that it fills."""
+
+    topic: str
+    partition: int
+    store: Store
+
+
+class _Reading(NamedTuple):
+    store: Store
+    end: int
+
+
+def replay(
+    config: LaneConfig, sources: Sequence[Source], *, progress: Callable[[int], None], stopped: Callable[[], bool]
+) -> bool:
+    """Fill the stores from where they stand to the end of their changelogs.
+
+    Parameters
+    ----------
+    sources : what to read
+    progress : called with the number of records of each chunk
+    stopped : asked between chunks; a reading that is stopped may be taken up again later
+
+    Returns
+    -------
+    False when it was stopped before the end
+
+    Raises
+    ------
+    PositionError
+        when a store reflects more than its changelog holds
+    TransactionError
+        when Kafka fails for good
+    """
+    if not sources:
+        return True
+    consumer = Consumer(
+        config.librdkafka()
+        | {
+            # Never joins a group or commits; librdkafka wants a name.
+            "group.id": f"{config.app}-recovery",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": config.fetch_wait_ms,
+        },
+        logger=log,
+    )
+    try:
+        left = _start(consumer, sources)
+        while left:
+            if stopped():
+                return False
+            _read_chunk(consumer, left, progress)
+        return True
+    except KafkaException as exc:
+        raise TransactionError(f"recovery: {exc}") from exc
+    finally:
+        consumer.close()
+
+
+def _start(consumer: Consumer, sources: Sequence[Source]) -> dict[tuple[str, int], _Reading]:
+    """Assign every changelog from where its store stands; leave out those already at their end."""
+    left: dict[tuple[str, int], _Reading] = {}
+    starts: list[TopicPartition] = []
+    for topic, partition, store in sources:
+        low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WATERMARK_S)
+        if store.offset >= end:
+            raise PositionError(
+                f"{topic}[{partition}] ends at offset {end}, but the local store reflects offset {store.offset}: "
+                "the topic was created anew. Remove the store's directory, and reset the stage as a whole."
+            )
+        first = low if store.offset == NOTHING_REFLECTED else store.offset + 1
+        if first >= end:
+            continue
+        left[topic, partition] = _Reading(store, end)
+        starts.append(TopicPartition(topic, partition, OFFSET_BEGINNING if first <= low else first))
+    if starts:
+        consumer.assign(starts)
+    return left
+
+
+def _read_chunk(consumer: Consumer, left: dict[tuple[str, int], _Reading], progress: Callable[[int], None]) -> None:
+    messages = consumer.consume(CHUNK, POLL_S)
+    chunks: dict[tuple[str, int], dict[bytes, bytes | None]] = {}
+    last: dict[tuple[str, int], int] = {}
+    ended: dict[tuple[str, int], int] = {}
+    for message in messages:
+        error = message.error()
+        at = (message.topic(), message.partition())
+        if error is not None:
+            if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name
+                raise KafkaException(error)
+            # The position, past commit markers; librdkafka's position() stops at the last record.
+            ended[at] = message.offset()
+            continue
+        key = message.key()
+        if key is not None:
+            chunk = chunks.get(at)
+            if chunk is None:
+                chunk = chunks[at] = {}
+            chunk[key] = message.value()
+            last[at] = message.offset()
+    for at, chunk in chunks.items():
+        if at in left:
+            left[at].store.write(chunk, last[at])
+    progress(len(messages))
+    for at, reading in list(left.items()):
+        if max(ended.get(at, 0), reading.store.offset + 1) >= reading.end:
+            del left[at]
