@@ -1,0 +1,1 @@
+"""Files in: CSV, JSON Lines and Parquet become signals (`sada import`)."""
