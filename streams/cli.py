@@ -42,8 +42,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("worker", "streams.commands:worker"),
     Command("deliver", "connectors.outbound.command:deliver"),
     Command("serve", "connectors.serve.command:serve"),
-    Command("chaos", "deploy.chaos.command:chaos"),
-    Command("bench", "deploy.bench.command:bench"),
 )
 
 # Words that stand before others, with what they are about.

@@ -1,8 +1,11 @@
 """``sada topics`` and ``sada worker``."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 
 def topics(
@@ -28,6 +31,27 @@ def topics(
         typer.echo(str(exc), err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{len(report.created)} topics created, {len(report.existing)} were there.")
+    if settings.schema_registry is not None:
+        typer.echo(f"{_register(settings)} subjects registered, FULL_TRANSITIVE.")
+
+
+def _register(settings: "Settings") -> int:
+    """Register every topic's schema under Confluent's subject of the topic."""
+    import json  # noqa: PLC0415
+
+    from schemas import wire  # noqa: PLC0415
+    from schemas.registry import RegistryError, SchemaRegistry  # noqa: PLC0415
+    from schemas.topics import TOPICS  # noqa: PLC0415
+
+    registry = SchemaRegistry(str(settings.schema_registry))
+    rows = [(settings.topic(t.name), t.schema) for t in TOPICS.values() if t.schema]
+    try:
+        for topic, schema in rows:
+            registry.register(f"{topic}-value", json.dumps(wire.load(schema)))
+    except RegistryError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from None
+    return len(rows)
 
 
 def worker() -> None:
