@@ -77,7 +77,7 @@ def answers(connection: Mapping[str, object], *, timeout_s: float = 2.0) -> bool
         return False
 
 
-def await_answer(connection: Mapping[str, object], *, timeout_s: float = 15.0) -> None:
+def await_answer(connection: Mapping[str, object], *, timeout_s: float) -> None:
     """Wait for a Kafka that is not ours.
 
     Raises
@@ -134,6 +134,9 @@ def _settings(folder: Path, port: int, controller_port: int) -> dict[str, str]:
         # The default waits 3 s for further members; sessions shorter than 6 s let tests see a failover soon.
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
+        # A broker that was killed may come back only when its old registration has ended: 3 s, not 9.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         # A week of signals; 128 MB segments, since a compacted topic's last segment is never compacted.
         "log.retention.hours": "168",
         "log.segment.bytes": str(128 << 20),

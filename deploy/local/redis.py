@@ -54,7 +54,7 @@ def answers(port: int) -> bool:
         return False
 
 
-def await_answer(url: str, *, timeout_s: float = 10.0) -> None:
+def await_answer(url: str, *, timeout_s: float) -> None:
     """Wait for a Redis that is not ours.
 
     Raises

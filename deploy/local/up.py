@@ -44,6 +44,7 @@ class Options:
     gateway_port, kafka_port, redis_port : loopback ports; 0 takes a free one
     catalogue : file to publish when it is new or has changed
     steps, rows : the process table
+    own_timeout_s : how long a user's own Kafka or Redis may take to answer
     free : bytes free on a folder's disk
     """
 
@@ -54,6 +55,7 @@ class Options:
     catalogue: Path | None = None
     steps: Sequence[topology.Row] = topology.STEPS
     rows: Sequence[topology.Row] = topology.ROWS
+    own_timeout_s: float = 15.0
     patience: Patience = field(default_factory=Patience)
     free: preflight.FreeBytes = preflight.free_bytes
 
@@ -203,9 +205,9 @@ def _bring_up(
 
     supervisor.start(plan.brokers, meanwhile=meanwhile)
     if os.environ.get("SADA_KAFKA"):
-        kafka.await_answer(Settings().librdkafka())
+        kafka.await_answer(Settings().librdkafka(), timeout_s=options.own_timeout_s)
     if os.environ.get("SADA_REDIS"):
-        redis.await_answer(plan.settings["SADA_REDIS"])
+        redis.await_answer(plan.settings["SADA_REDIS"], timeout_s=options.own_timeout_s)
     for step in options.steps:
         _run_step(options, plan, step, meanwhile)
     if options.catalogue is not None:
