@@ -30,7 +30,7 @@ from typing import Any
 import uvloop
 
 from streams.lane.config import LaneConfig
-from streams.lane.errors import LaneError
+from streams.lane.errors import LaneError, PositionError, TopologyError
 from streams.lane.faust_app import LaneApp
 from streams.lane.job import Stage
 from streams.lane.lane import Lane
@@ -98,14 +98,19 @@ async def _serve(app: LaneApp, beside: Sequence[Beside]) -> int:
         if failure is None:
             code = 0
         else:
+            code = EXIT_MISCONFIGURED if isinstance(failure, TopologyError | PositionError) else EXIT_FAILED
             log.critical("the worker ends: %s: %s", type(failure).__name__, failure)
     except Exception:
         log.critical("the worker ends: it could not start", exc_info=True)
     _end_hard_after(STOP_WITHIN_S, code)
     for task in tasks:
         task.cancel()
-    await app.stop()
-    app.lane.close()
+    try:
+        await app.stop()
+        app.lane.close()
+    except Exception:
+        log.critical("the worker could not stop in order; nothing is lost by that", exc_info=True)
+        return code or EXIT_FAILED
     return code
 
 
@@ -113,20 +118,18 @@ async def _first_failure(
     app: LaneApp, told: asyncio.Event, tasks: Sequence["asyncio.Future[None]"]
 ) -> BaseException | None:
     """Wait until the worker is told to stop (None) or the lane, Faust or a coroutine beside them fails."""
-    waits = {
-        asyncio.ensure_future(told.wait()): "told",
-        asyncio.ensure_future(app.lane.failed.wait()): "lane",
-        asyncio.ensure_future(app.wait_crashed()): "faust",
-    }
+    ends: tuple[Awaitable[object], ...] = (told.wait(), app.lane.failed.wait(), app.wait_crashed())
+    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(end) for end in ends]
     try:
         while True:
-            done, _ = await asyncio.wait({*waits, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*waits, *tasks], return_when=asyncio.FIRST_COMPLETED)
             if app.lane.failure is not None:
                 return app.lane.failure
             if app.failure is not None:
                 return app.failure
-            for task in done.intersection(tasks):
-                return task.exception() or LaneError("a coroutine beside the lane ended by itself")
+            for task in tasks:
+                if task.done():
+                    return task.exception() or LaneError("a coroutine beside the lane ended by itself")
             if told.is_set():
                 return None
     finally:

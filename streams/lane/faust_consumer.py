@@ -195,7 +195,7 @@ class LaneConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
 
     # ------------------------------------------------------------------ fetch
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:  # noqa: ASYNC109 - Faust's name
         """Fetch, and yield one message per chunk."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
@@ -206,8 +206,7 @@ class LaneConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
         if not wanted:
             await lane.wait_for_room(timeout)
             return
-        sources = sum(1 for tp in active if (tp.topic, tp.partition) in lane._by_source)  # noqa: SLF001
-        chunks = await self._thread.fetch(wanted, timeout if len(wanted) == sources else FULL_WAIT_S)
+        chunks = await self._thread.fetch(wanted, timeout if len(wanted) == len(active) else FULL_WAIT_S)
         for chunk in chunks:
             tp = TP(chunk.topic, chunk.partition)
             yield tp, self._to_message(tp, chunk)
@@ -252,7 +251,7 @@ class LaneConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
             await self._thread.show_offsets(offsets)
         return True
 
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]  # mode has no types
     async def _watch(self) -> None:
         """Look for a dead group membership and for lag, once a second."""
         while not self.should_stop:
@@ -265,7 +264,7 @@ class LaneConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
                 self._lane.fail(exc)
                 return
 
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]  # mode has no types
     async def _commit_livelock_detector(self) -> None:
         """Faust's detector looks at acks per record, of which there are none; the lane's health watches instead."""
 

@@ -79,7 +79,7 @@ class LaneTable(faust.Table):  # type: ignore[misc]  # Faust has no types
 class LaneRecovery(Recovery):  # type: ignore[misc]  # Faust has no types
     """Faust's recovery service, in which the lane does the reading."""
 
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]  # mode has no types
     async def _restart_recovery(self) -> None:
         lane: Lane = self.app.lane
         while not self.should_stop:
@@ -100,17 +100,19 @@ class LaneRecovery(Recovery):  # type: ignore[misc]  # Faust has no types
                 lane.fail(exc)
                 return
 
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]  # mode has no types
     async def _slurp_changelogs(self) -> None:
-        """Nothing comes through Faust's changelog queue."""
+        """Do nothing: nothing comes through Faust's changelog queue."""
 
-    @Service.task
+    @Service.task  # type: ignore[untyped-decorator]  # mode has no types
     async def _publish_stats(self) -> None:
-        """The lane tells what it recovers."""
+        """Do nothing: the lane tells what it recovers."""
 
 
 class LaneTableManager(TableManager):  # type: ignore[misc]  # Faust has no types
     """Faust's table manager with the lane's recovery."""
+
+    _recovery: LaneRecovery | None
 
     @property
     def recovery(self) -> LaneRecovery:

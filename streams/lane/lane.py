@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from streams.lane.config import LaneConfig
 from streams.lane.errors import PositionError
@@ -19,11 +20,12 @@ from streams.lane.observer import Lag, Observer
 from streams.lane.partition import Chunk, Partition, Surroundings
 from streams.lane.replay import Source, replay
 from streams.lane.store import MemoryStore, Store
-from streams.lane.topology import check_stages, owned_partitions
+from streams.lane.topology import check_stages, owned_partitions, topic_id
 from streams.lane.transactions import Transactions
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 TopicPartition = tuple[str, int]
 Owned = tuple[str, int]
 
@@ -73,6 +75,8 @@ class Lane:
         self._room = asyncio.Event()
         self._stop_recovery = threading.Event()
         self._recovery: Future[bool] | None = None
+        self._topic_ids: dict[str, str] = {}
+        self._topic_ids_lock = threading.Lock()
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the event loop that runs the application."""
@@ -102,7 +106,8 @@ class Lane:
         self.health.moved()
         await self._in_threads(partition.quiesce for partition in self.partitions.values())
         if self._recovery is not None:
-            await asyncio.wrap_future(self._recovery)
+            # Its outcome was told to whoever began it; here only its end matters.
+            await asyncio.wait([asyncio.wrap_future(self._recovery)])
             self._recovery = None
 
     async def assign(self, assigned: Iterable[TopicPartition], generation: int) -> None:
@@ -122,7 +127,7 @@ class Lane:
         kept = owned & self.partitions.keys() if generation == self.generation + 1 else set()
         lost = [self.partitions.pop(key) for key in list(self.partitions) if key not in kept]
         await self._in_threads(partition.close for partition in lost)
-        new = [self._new_partition(stage, number) for stage, number in sorted(owned - kept)]
+        new = await self._in_threads(partial(self._open, *key) for key in sorted(owned - kept))
         for partition in new:
             self.partitions[partition.stage.name, partition.number] = partition
         self._by_source = {
@@ -130,16 +135,16 @@ class Lane:
             for (_, number), partition in self.partitions.items()
             for topic in partition.stage.sources
         }
-        await self._in_threads(partition.open for partition in new)
         self.generation = generation
         self.assigned = True
         self._stop_recovery.clear()
         self.health.moved()
         log.info("generation %d: %d partitions, %d of them new", generation, len(self.partitions), len(new))
 
-    def _new_partition(self, stage: str, number: int) -> Partition[Any]:
+    def _open(self, stage: str, number: int) -> Partition[Any]:
+        """Open a partition's store and producer (the fence); in a thread of the pool."""
         config = self.config
-        return Partition(
+        partition = Partition(
             self.stages[stage],
             number,
             config=config,
@@ -148,13 +153,19 @@ class Lane:
             observer=self.observer,
             around=self._around,
         )
+        partition.open()
+        return partition
 
     def _new_store(self, stage: str, number: int) -> Store:
         if self.config.store == "memory":
             return MemoryStore()
         from streams.lane.rocks import RocksStore  # noqa: PLC0415 - rocksdict is an extra
 
-        return RocksStore(self.config.directory / stage / str(number))
+        changelog = self.stages[stage].changelog
+        with self._topic_ids_lock:
+            if changelog not in self._topic_ids:
+                self._topic_ids[changelog] = topic_id(self.config, changelog)
+        return RocksStore(self.config.directory / stage / str(number), self._topic_ids[changelog])
 
     # ------------------------------------------------------------------ recovery
 
@@ -207,8 +218,9 @@ class Lane:
             wanted = partition.position.next.get(topic, low)
             if wanted > end:
                 raise PositionError(
-                    f"{topic}[{number}] ends at offset {end}, but stage {partition.stage.name} has read up to {wanted}: "
-                    f"the topic was created anew. Reset the stage: delete and create {partition.changelog} too."
+                    f"{topic}[{number}] ends at offset {end}, but stage {partition.stage.name} has read up to "
+                    f"{wanted}: the topic was created anew. Reset the stage: delete and create "
+                    f"{partition.changelog} too."
                 )
             if wanted < low:
                 log.error(
@@ -239,6 +251,8 @@ class Lane:
 
     def with_room(self, active: Iterable[TopicPartition]) -> frozenset[TopicPartition]:
         """Return those partitions that may be fetched: frozen, since the consumer's thread reads it later."""
+        # Cleared before the look: room that is made from here on is not missed by wait_for_room.
+        self._room.clear()
         found = self._by_source
         wanted = []
         for at in active:
@@ -252,8 +266,7 @@ class Lane:
             self._in_loop(self._room.set)
 
     async def wait_for_room(self, timeout_s: float) -> None:
-        """Wait until a batch was taken from what waits."""
-        self._room.clear()
+        """Wait until a batch was taken from what waits, since the last ``with_room``."""
         try:
             await asyncio.wait_for(self._room.wait(), timeout_s)
         except TimeoutError:
@@ -304,6 +317,6 @@ class Lane:
         self._by_source.clear()
         self._pool.shutdown(wait=False)
 
-    async def _in_threads(self, calls: Iterable[Callable[[], object]]) -> None:
+    async def _in_threads(self, calls: Iterable[Callable[[], T]]) -> list[T]:
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*[loop.run_in_executor(self._pool, call) for call in calls])
+        return await asyncio.gather(*[loop.run_in_executor(self._pool, call) for call in calls])

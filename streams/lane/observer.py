@@ -30,15 +30,15 @@ class Observer(Protocol):
     """Called from several threads; must be quick and must not raise."""
 
     def committed(self, batch: Committed) -> None:
-        """A batch was committed."""
+        """Take note of a committed batch."""
         ...
 
     def aborted(self, stage: str, partition: int) -> None:
-        """A transaction was aborted and its overlay dropped."""
+        """Take note of a transaction that was aborted, its overlay dropped."""
         ...
 
     def recovered(self, stage: str, partition: int, keys: int, seconds: float) -> None:
-        """A partition's state was recovered."""
+        """Take note of a recovery."""
         ...
 
     def lag(self, lag: Lag) -> None:
@@ -46,7 +46,7 @@ class Observer(Protocol):
         ...
 
     def released(self, stage: str, partition: int) -> None:
-        """A partition went to another worker: its gauges are no longer ours."""
+        """Take note that a partition went to another worker: its gauges are no longer ours."""
         ...
 
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 V = TypeVar("V")
 
-# 3: an abort is rare (a coordinator that moved, a pause near the transaction timeout); what fails thrice is no accident.
+# 3: an abort is rare (a coordinator moved, a pause near the transaction timeout); what fails thrice is no accident.
 TRIES = 3
 
 
@@ -260,10 +260,11 @@ class Partition(Generic[V]):
             applied: Applied[V] | None = None
             try:
                 applied = self._attempt(batch, work.read)
-                return
             except AbortedError as exc:
                 log.warning("%s[%d]: aborted, try %d of %d: %s", self.stage.name, self.number, attempt, TRIES, exc)
                 last = exc
+            else:
+                return
             finally:
                 if applied is None:
                     self._drop_overlay(due)

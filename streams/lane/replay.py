@@ -79,9 +79,10 @@ def replay(
             if stopped():
                 return False
             _read_chunk(consumer, left, progress)
-        return True
     except KafkaException as exc:
         raise TransactionError(f"recovery: {exc}") from exc
+    else:
+        return True
     finally:
         consumer.close()
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from streams.lane.config import LaneConfig
@@ -119,3 +119,9 @@ def owned_partitions(stages: Iterable[Stage[Any]], assigned: Iterable[tuple[str,
                 )
         owned |= {(stage.name, number) for number in first}
     return owned
+
+
+def topic_id(config: LaneConfig, topic: str) -> str:
+    """Return the id that a topic got when it was created: a topic of the same name made anew has another."""
+    asked = AdminClient(config.librdkafka()).describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)
+    return str(asked[topic].result().topic_id)

@@ -1,7 +1,8 @@
 """A word count, exactly once, whole: ``python -m streams.lane.examples.word_count BOOTSTRAP PREFIX``.
 
 It reads ``{PREFIX}lines``, keeps its totals in ``{PREFIX}words-changelog`` (compacted, as many partitions), tells each
-new total in ``{PREFIX}counts`` and what it cannot read in ``{PREFIX}dead-letters``. Run it twice, kill one: it counts on.
+new total in ``{PREFIX}counts`` and what it cannot read in ``{PREFIX}dead-letters``.
+Run it twice and kill one: it counts on.
 """
 
 import logging
