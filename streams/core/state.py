@@ -21,22 +21,24 @@ MAX_TICKETS = 20
 MAX_TRAITS = 50
 MAX_CONTACTS = 40
 MAX_ORDER_TIMES = 8
+MAX_CURRENCIES = 8
 # Signal ids remembered per facet to drop a sender's retries: an SDK retries for minutes, a customer rarely sends
-# 64 signals in that time.
+# 64 signals in that time. 8 bytes of each are kept: 2**-55 that a new signal is taken for one of 64 old ones.
 MAX_RECENT_IDS = 64
+RECENT_ID_BYTES = 8
 
 
 class Struct(msgspec.Struct, array_like=True):
     """Base of all state."""
 
 
-class Decayed(Struct):
-    """A sum that fades: every addition loses half its weight per half-life. ``value`` holds at ``at_ms``.
+class Faded(Struct):
+    """Sums that fade, in the order of ``fading.NAMES``: an addition loses half its weight per half-life.
 
-    Additions commute: a late one is added with the weight it has at ``at_ms``.
+    ``sums`` hold at ``at_ms``. Additions commute: a late one is added with the weight it has at ``at_ms``.
     """
 
-    value: float = 0.0
+    sums: list[float]
     at_ms: int = 0
 
 
@@ -49,7 +51,7 @@ class Trait(Struct):
 
 
 class CartLine(Struct):
-    """A line of the cart; quantity 0 remembers that it was taken out."""
+    """What the newest signal said about a line of the cart; quantity 0 remembers that it was taken out."""
 
     quantity: int
     value_minor: int
@@ -57,13 +59,15 @@ class CartLine(Struct):
 
 
 class Ticket(Struct):
-    """A ticket; ``closed`` remembers that it is."""
+    """A ticket; ``closed`` remembers that it is. Each part is that of the newest signal that stated it."""
 
     reason: str
     priority: str
     opened_at_ms: int
     at_ms: int
     closed: bool
+    reason_at_ms: int = 0
+    priority_at_ms: int = 0
 
 
 class Seen(Struct):
@@ -81,7 +85,6 @@ class Entry(Struct):
     name: str
     channel: str
     summary: str
-    signal_id: str
 
 
 class ConsentGiven(Struct):
@@ -93,8 +96,27 @@ class ConsentGiven(Struct):
     proof: str
 
 
+class Slot(Struct):
+    """Activity in one half hour of the clock: times of its first and last signal, and the channel of the last."""
+
+    first_ms: int
+    last_ms: int
+    signals: int
+    channel: str
+
+
+class Purse(Struct):
+    """Money in one currency, minor units; ``at_ms`` of its newest signal."""
+
+    spent_minor: int = 0
+    returned_minor: int = 0
+    margin_minor: int = 0
+    orders: int = 0
+    at_ms: int = 0
+
+
 class Session(Struct):
-    """The latest session of the facet; it is open for SESSION_GAP after ``last_ms``."""
+    """A session: activity without a pause of SESSION_GAP, computed from slots."""
 
     started_ms: int
     last_ms: int
@@ -139,39 +161,38 @@ class Contact(Struct):
 
 
 class Facet(Struct):
-    """What came in through one node. Every part merges with another facet's in any order."""
+    """What came in through one node. Every part merges with another facet's in any order.
+
+    All parts but ``recent_ids`` come out the same whatever order the signals arrived in (see facet.fold).
+    """
 
     node: bytes
-    first_ms: int
-    last_ms: int = 0
+    first_ms: int  # of any signal; 0 before the first
+    last_ms: int = 0  # newest doing of the customer (vocabulary.is_activity)
+    before_ms: int = 0  # the one before that
     signals: int = 0
     per_channel: dict[str, int] = {}
-    # Lifetime counts: orders, returns, calls, messages, complaints, surveys, views, searches, contacts, responses.
+    # Lifetime counts by name, see facet.COUNTS.
     counts: dict[str, int] = {}
-    # Faded counts by name, see golden_record.HALF_LIVES.
-    decayed: dict[str, Decayed] = {}
+    faded: Faded | None = None
+    # Activity of the last hours before last_ms, newest first: sessions.
+    slots: list[Slot] = []
     # Newest times of orders, newest first, and the oldest: gaps between orders.
     order_times_ms: list[int] = []
     first_order_ms: int = 0
     last_order_items: int = 0
-    currency: str = ""
-    spent_minor: int = 0
-    returned_minor: int = 0
-    margin_minor: int = 0
-    mood: Decayed = msgspec.field(default_factory=Decayed)
-    mood_weight: Decayed = msgspec.field(default_factory=Decayed)
-    session: Session | None = None
+    purses: dict[str, Purse] = {}  # by currency
     cart: dict[str, CartLine] = {}
     cart_cleared_ms: int = 0
     tickets: dict[str, Ticket] = {}
-    searches: list[Seen] = []
-    viewed: list[Seen] = []
+    searches: list[Seen] = []  # newest first
+    viewed: list[Seen] = []  # newest first
     traits: dict[str, Trait] = {}
     consent: dict[str, ConsentGiven] = {}  # "purpose|channel"
-    timeline: list[Entry] = []
-    contacts: list[Contact] = []
+    timeline: list[Entry] = []  # newest first
+    contacts: list[Contact] = []  # newest first
     pending: list[PendingLabel] = []
-    recent_ids: list[str] = []
+    recent_ids: bytes = b""  # 8 bytes each, oldest first
 
 
 class Member(Struct):
@@ -183,33 +204,53 @@ class Member(Struct):
     signal_id: str
 
 
-class Proposal(Struct):
-    """A proposal of our own that is not answered yet."""
+class Claim(Struct):
+    """An identifier that a signal named beside one of ours: a link on its way. ``stage`` as in identity.Stage."""
 
-    to: bytes
+    kind: str
+    value: str
     signal_id: str
+    at_ms: int
+    stage: int
 
 
 class Waiting(Struct):
-    """A link that waits until our proposal or promises are settled."""
+    """A smaller root to which we shall propose ourselves. ``ours`` and ``theirs`` are the linked identifiers."""
 
-    root: bytes
     created_at_ms: int
+    ours: bytes
+    theirs: bytes
+    signal_id: str
+
+
+class Proposal(Struct):
+    """A proposal of our own that is not answered yet; ``to`` is the root as we knew it."""
+
+    to: bytes
+    theirs: bytes
+    signal_id: str
+
+
+class Asked(Struct):
+    """A larger root's proposal that waits for our answer. ``counts``: its identifiers by kind."""
+
+    counts: dict[str, int]
+    theirs: bytes
     signal_id: str
 
 
 class Promise(Struct):
-    """A place promised to a larger root: the limited identifiers that it will bring."""
+    """A place promised to a larger root: how many identifiers of each kind it will bring."""
 
-    limited: dict[str, list[str]]
+    counts: dict[str, int]
     signal_id: str
 
 
 class Refusal(Struct):
-    """A link that was refused; ``other`` is the other customer's root at the time."""
+    """A refused link: ``other`` is the other customer's root at the time, ``limit`` the kind it would break."""
 
     other: bytes
-    reason: str
+    limit: str
     signal_id: str
     at_ms: int
 
@@ -247,10 +288,13 @@ class Root(Struct, tag="r"):
     created_at_ms: int
     members: dict[bytes, Member] = {}
     facets: dict[bytes, Facet] = {}
+    # The handshake, see handshake.py. Keys: claims and refusals by the other side's identifier, the rest by root.
+    claims: dict[bytes, Claim] = {}
+    waiting: dict[bytes, Waiting] = {}
     proposal: Proposal | None = None
+    asked: dict[bytes, Asked] = {}
     promises: dict[bytes, Promise] = {}
-    waiting: list[Waiting] = []
-    refusals: list[Refusal] = []
+    refusals: dict[bytes, Refusal] = {}
     scores: dict[str, ScoreState] = {}
     last_decision: LastDecision | None = None
 
