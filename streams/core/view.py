@@ -22,7 +22,8 @@ class History(msgspec.Struct):
     """Counts of a lifetime and faded counts at ``now_ms``; the timeline newest first."""
 
     first_ms: int
-    last_ms: int
+    last_ms: int  # the customer's newest doing, 0 when there is none
+    before_ms: int  # the one before it, 0 when there is none
     signals: int
     per_channel: dict[str, int]
     counts: dict[str, int]
@@ -38,14 +39,15 @@ class Value(msgspec.Struct):
     returned_minor: int
     margin_minor: int
     orders: int
-    order_times_ms: list[int]
+    priced_orders: int  # those in ``currency``: amounts of others are not converted
+    order_times_ms: list[int]  # newest first
     first_order_ms: int
     last_order_items: int
 
     @property
     def mean_order_minor(self) -> float:
         """Mean order, minor units; 0 without orders."""
-        return self.spent_minor / self.orders if self.orders else 0.0
+        return self.spent_minor / self.priced_orders if self.priced_orders else 0.0
 
     @property
     def mean_gap_ms(self) -> float:

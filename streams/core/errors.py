@@ -1,0 +1,32 @@
+"""Errors of the core.
+
+::
+
+    CoreError
+    ├── SignalError     a signal that Avro takes and we do not: it becomes a dead letter, its partition moves on
+    └── StateError      a customer's state that contradicts itself: a defect of ours or of a foreign writer
+
+Identifiers have their own error, schemas.identifiers.IdentifierError, since the doors need it too.
+"""
+
+
+class CoreError(Exception):
+    """Something the core cannot go on with."""
+
+
+class SignalError(CoreError, ValueError):
+    """A signal that cannot be taken.
+
+    Parameters
+    ----------
+    code : stable, machine-readable, the dead letter's code: ``bad-id``, ``kind-mismatch``, ...
+    message : what, where and why, to a person; holds no personal value
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StateError(CoreError):
+    """A customer's state that contradicts itself; the message names the part."""
