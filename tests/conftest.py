@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.local.services import kafka_running, redis_running
+from deploy.local.services import kafka_running, redis_running, registry_running
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +34,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     with redis_running(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def registry_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real schema registry's Confluent API, started for this session. Shared: use unique subjects."""
+    with registry_running(tmp_path_factory.mktemp("registry")) as url:
         yield url
 
 

@@ -64,9 +64,10 @@ def kafka_jars(cache: Path) -> Path:
     return fetched(Path(__file__).with_name("pom.xml"), cache, f"kafka-{KAFKA_VERSION}")
 
 
-def fetched(pom: Path, cache: Path, name: str) -> Path:
+def fetched(pom: Path, cache: Path, name: str, *, unpacked: bool = False) -> Path:
     """Return the folder with a pom's dependencies; Maven fetches them when they are not in the cache.
 
+    With ``unpacked`` the dependencies are archives, and the folder holds what is in them.
     A folder appears whole or not at all: it is filled under another name and renamed. A changed pom is another folder.
 
     Raises
@@ -83,17 +84,17 @@ def fetched(pom: Path, cache: Path, name: str) -> Path:
             return folder
         with tempfile.TemporaryDirectory(dir=cache, prefix=f"{name}-") as scratch:
             copied = Path(scratch) / "copied"
-            _copy_dependencies(pom, copied)
+            _run_maven(pom, copied, goal="unpack-dependencies" if unpacked else "copy-dependencies")
             copied.rename(folder)
     return folder
 
 
-def _copy_dependencies(pom: Path, into: Path) -> None:
+def _run_maven(pom: Path, into: Path, *, goal: str) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        raise StackError(f"Maven is missing: it fetches Apache Kafka's jars. Install it with\n  {INSTALL}")
+        raise StackError(f"Maven is missing: it fetches what runs on Java. Install it with\n  {INSTALL}")
     command = [maven, "--batch-mode", "--quiet", "--strict-checksums", f"--file={pom}"]
-    command += [f"{_PLUGIN}:copy-dependencies", f"-DoutputDirectory={into}"]
+    command += [f"{_PLUGIN}:{goal}", f"-DoutputDirectory={into}"]
     try:
         result = subprocess.run(
             command,
@@ -107,7 +108,7 @@ def _copy_dependencies(pom: Path, into: Path) -> None:
     except subprocess.TimeoutExpired:
         raise StackError(f"Maven did not finish within {_FETCH_TIMEOUT_S} s: {' '.join(command)}") from None
     if result.returncode != 0:
-        raise StackError(f"Maven could not fetch the jars of {pom}; it said:\n{result.stdout[-4000:]}")
+        raise StackError(f"Maven could not fetch the dependencies of {pom}; it said:\n{result.stdout[-4000:]}")
 
 
 @contextlib.contextmanager

@@ -10,48 +10,50 @@ import msgspec
 from deploy.local.processes import StackError
 
 
-class Keys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Keys(msgspec.Struct, frozen=True):
     """All secrets of a local stack.
 
     Parameters
     ----------
-    node_key, snapshot_key : 32 bytes in hex. The node key must never change: every customer would be a new one
+    node_key : 32 bytes in hex; must never change: every customer would be a new one
+    snapshot_key, inbox_secret : 32 bytes in hex
     write_key : for the collection API
     api_key : for the customer API and the 360 page
     webhook_secret : signs webhooks, in the form of Standard Webhooks
     """
 
     node_key: str
-    snapshot_key: str
-    write_key: str
-    api_key: str
-    webhook_secret: str
+    snapshot_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
+    inbox_secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
+    write_key: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(24))
+    api_key: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(24))
+    webhook_secret: str = msgspec.field(
+        default_factory=lambda: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+    )
 
 
 def load_or_make(path: Path) -> Keys:
-    """Return the stack's secrets, made at the first call.
+    """Return the stack's secrets: made at the first call; those that a later version added are made when missing.
 
     Raises
     ------
     StackError
         when the file is there but cannot be used: making new keys silently would orphan all state
     """
+    before = b""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Keys)
+        before = path.read_bytes()
+        keys = msgspec.json.decode(before, type=Keys)
     except FileNotFoundError:
-        keys = Keys(
-            node_key=secrets.token_hex(32),
-            snapshot_key=secrets.token_hex(32),
-            write_key=secrets.token_urlsafe(24),
-            api_key=secrets.token_urlsafe(24),
-            webhook_secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
-        )
+        keys = Keys(node_key=secrets.token_hex(32))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StackError(
             f"{path} cannot be read: {error}. It holds the key of every customer's id: restore it, "
             f"or remove {path.parent} whole to start anew."
         ) from error
-    write_private(path, msgspec.json.format(msgspec.json.encode(keys)))
+    content = msgspec.json.format(msgspec.json.encode(keys))
+    if content != before:
+        write_private(path, content)
     return keys
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.local import jars, kafka, redis
+from deploy.local import jars, kafka, redis, registry
 from deploy.local.processes import StackError, free_port, running
 
 # A free port may be taken by somebody else before the server binds it; three draws in a row do not fail.
@@ -48,6 +48,15 @@ def redis_running(folder: Path) -> Iterator[str]:
                 if attempt == _ATTEMPTS:
                     raise
         yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextlib.contextmanager
+def registry_running(folder: Path) -> Iterator[str]:
+    """Run a schema registry on a free port; give the URL of its Confluent API."""
+    cache = jars.cache_folder(folder / "cache")
+    port = free_port()
+    with running(registry.server(port=port, cache=cache), folder / "registry.log"):
+        yield registry.url(port)
 
 
 def main(folder: Path, env_file: Path) -> None:

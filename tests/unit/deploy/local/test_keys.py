@@ -37,6 +37,14 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path: Path, content: bytes) -> N
     assert path.read_bytes() == content
 
 
+def test_a_key_of_a_later_version_is_added_and_the_others_stay(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.json"
+    path.write_text('{"node_key": "ab", "write_key": "w"}')
+    made = keys.load_or_make(path)
+    assert (made.node_key, made.write_key) == ("ab", "w")
+    assert keys.load_or_make(path) == made
+
+
 def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "up.json"
     path.write_text("older")
@@ -53,3 +61,4 @@ def test_the_processes_accept_the_keys(tmp_path: Path, monkeypatch: pytest.Monke
     settings = Settings()
     assert len(settings.secret("node_key")) == 32
     assert len(settings.secret("snapshot_key")) == 32
+    assert len(settings.secret("inbox_secret")) == 32
