@@ -156,6 +156,7 @@ class Candidate(TypedDict):
     treatment: str
     channel: str
     p: float
+    sd: float
     value: float
     context: float
     lever: float
