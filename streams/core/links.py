@@ -1,0 +1,184 @@
+"""What nodes say to each other, what the world hears of it, and the messages' form on the wire.
+
+A message is for a node. Where that node has become an alias it is forwarded along the pointer.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from streams.core.state import NodeRecord
+
+
+class Deliver(NamedTuple):
+    """A signal on its way to the root of its node; ``signal`` in wire format, ``origin`` topic/partition/offset."""
+
+    facet: bytes
+    signal: bytes
+    origin: str
+
+
+class Link(NamedTuple):
+    """The sender's customer and the receiver's are one, says a signal.
+
+    With ``offer`` a place for ``node`` alone is kept at the asking root until this link is answered.
+    """
+
+    root: bytes
+    created_at_ms: int
+    node: bytes
+    counts: dict[str, int]
+    offer: bool
+    signal_id: str
+
+
+class Propose(NamedTuple):
+    """A root would move to the receiver. ``node`` is its identifier in the link."""
+
+    root: bytes
+    created_at_ms: int
+    counts: dict[str, int]
+    node: bytes
+    releases: bool
+    signal_id: str
+
+
+Verdict = Literal["accept", "refuse", "again", "joined", "move", "later"]
+
+
+class Answer(NamedTuple):
+    """An answer to a proposal (accept, refuse, again) or to a link (joined, move, later, again, refuse).
+
+    ``node`` is the answering side's identifier in the link; ``releases`` says that it answers an offer.
+    """
+
+    root: bytes
+    created_at_ms: int
+    node: bytes
+    verdict: Verdict
+    limit: str
+    to_proposal: bool
+    releases: bool
+    signal_id: str
+
+
+class Absorb(NamedTuple):
+    """A root has become an alias and hands over all that it held, as ``state.encode`` writes it."""
+
+    root: bytes
+    root_state: bytes
+    signal_id: str
+
+
+class Compress(NamedTuple):
+    """Let your pointer lead to this root."""
+
+    root: bytes
+
+
+Body: TypeAlias = Deliver | Link | Propose | Answer | Absorb | Compress
+
+
+class Message(NamedTuple):
+    """A message to a node; ``hops`` counts how often it was forwarded."""
+
+    to: bytes
+    sender: bytes
+    body: Body
+    hops: int = 0
+
+
+class Joined(NamedTuple):
+    """The node belongs to this customer from now on."""
+
+    node: bytes
+    customer: bytes
+    kind: str
+
+
+class Merged(NamedTuple):
+    """``merged`` is no more; all it held is in ``customer``."""
+
+    customer: bytes
+    merged: bytes
+    signal_id: str
+
+
+class Refused(NamedTuple):
+    """A link would have given one customer too many identifiers of the kind ``limit``.
+
+    ``other`` is the other customer's root, or, where none was asked, the identifier that was linked.
+    """
+
+    customer: bytes
+    other: bytes
+    limit: str
+    signal_id: str
+
+
+class Postponed(NamedTuple):
+    """A link was put off because a bounded list was full: the next signal that names it tries again."""
+
+    customer: bytes
+    other: bytes
+    signal_id: str
+
+
+Event: TypeAlias = Joined | Merged | Refused | Postponed
+
+
+class Step(NamedTuple):
+    """What a message comes to: the record (None: there is none), messages to send in order, events.
+
+    ``changed`` is false when the record need not be written.
+    """
+
+    record: NodeRecord | None
+    messages: tuple[Message, ...] = ()
+    events: tuple[Event, ...] = ()
+    changed: bool = True
+
+
+_FIELDS: Mapping[type, str] = {
+    Deliver: "deliver",
+    Link: "link",
+    Propose: "propose",
+    Answer: "answer",
+    Absorb: "absorb",
+    Compress: "compress",
+}
+_BODIES: Mapping[str, Callable[..., Body]] = {
+    "deliver": Deliver,
+    "link": Link,
+    "propose": Propose,
+    "answer": Answer,
+    "absorb": Absorb,
+    "compress": Compress,
+}
+
+
+def to_wire(message: Message, sent_at_ms: int) -> dict[str, Any]:
+    """Return the message as the Avro record InboxMessage."""
+    body = message.body
+    return {
+        "to": message.to,
+        "sender": message.sender,
+        "sent_at_ms": sent_at_ms,
+        "hops": message.hops,
+        _FIELDS[type(body)]: body._asdict(),
+    }
+
+
+def from_wire(record: Mapping[str, Any]) -> Message:
+    """Return the message that an Avro record InboxMessage holds.
+
+    Raises
+    ------
+    ValueError
+        when it holds no body or more than one
+    """
+    bodies = [(name, record[name]) for name in _BODIES if record.get(name) is not None]
+    if len(bodies) != 1:
+        names = ", ".join(name for name, _ in bodies) or "none"
+        raise ValueError(f"an inbox message holds exactly one body; this one holds {names}")
+    name, fields = bodies[0]
+    return Message(record["to"], record["sender"], _BODIES[name](**fields), record["hops"])
