@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(0, description="gateway's port; 0 takes a free one")
     metrics_port: int = Field(0, description="/metrics, /livez and /readyz of this process; 0 takes a free one")
+    keys: Path | None = Field(None, description="keys of the gateway, hashed, by `sada keys`; keys.json in var if unset")
+    webhooks: Path | None = Field(None, description="JSON file: sources of signed webhooks and their secrets")
+    trusted_proxies: str = Field("", description="addresses or networks, comma-separated, whose X-Forwarded-For counts")
     public_url: str | None = Field(None, description="how the world reaches the gateway; signs Twilio's webhooks")
 
     # Secrets, hex
@@ -52,6 +55,11 @@ class Settings(BaseSettings):
     inbox_secret: SecretStr | None = Field(
         None, description="signs identity tokens of the inbox and the links in messages; 32 bytes hex"
     )
+
+    # Keys that `sada up` makes for this machine; elsewhere `sada keys add` writes them, hashed, to SADA_KEYS.
+    write_key: SecretStr | None = Field(None, description="one more key with role write")
+    api_key: SecretStr | None = Field(None, description="one more key with role agent: customer API and 360 page")
+    webhook_secret: SecretStr | None = Field(None, description="secret of the webhook source standard/local")
 
     # Behaviour
     store: Literal["memory", "rocksdb"] = "memory"

@@ -1,0 +1,115 @@
+"""The gateway's composition: its doors, and what surrounds each of them."""
+
+import asyncio
+import importlib
+import importlib.util
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import redis.asyncio
+import structlog
+from aiohttp import web
+
+from connectors.gateway.accept import Acceptance
+from connectors.gateway.access import Access
+from connectors.gateway.body import MAX_BODY
+from connectors.gateway.collect import Collector
+from connectors.gateway.metrics import ANSWERS, SECONDS
+from connectors.gateway.refusal import Refusal
+from connectors.gateway.stubs import Stubs
+
+_log = structlog.get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# Headers that browser SDKs send; a preflight asks for them.
+_CORS_HEADERS = "Authorization, Content-Type, Content-Encoding, AnonymousId, X-Retry-Count, Sada-Strict"
+# How long a browser may remember a preflight, in seconds: RudderStack's own value.
+_CORS_MAX_AGE_S = "900"
+
+
+def around(access: Access) -> Any:
+    """Return the middleware around every door: errors become JSON, pages of allowed origins may read the answer."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        start = time.perf_counter()
+        origin = request.headers.get("Origin")
+        if request.method == "OPTIONS":
+            return _preflight(access, origin)
+        try:
+            response = await handler(request)
+        except Refusal as refusal:
+            response = refusal.response()
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            response = Refusal(error.status, *_WORDS.get(error.status, ("refused", error.reason))).response()
+        except Exception:  # noqa: BLE001 - the last line of defence: logged whole, told to nobody
+            _log.exception("request failed", door=_door(request))
+            response = Refusal(500, "internal", "something went wrong here; it is logged").response()
+        if origin is not None and access.allows(origin):
+            _allow(response, origin)
+        door = _door(request)
+        ANSWERS.labels(door, response.status).inc()
+        SECONDS.labels(door).observe(time.perf_counter() - start)
+        return response
+
+    return middleware
+
+
+_WORDS = {
+    404: ("not-found", "there is nothing at this path"),
+    405: ("method-not-allowed", "this path takes another method"),
+    413: ("too-large", "the request is too large"),
+}
+
+
+def _door(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical
+
+
+def _preflight(access: Access, origin: str | None) -> web.Response:
+    if origin is None or not access.allows(origin):
+        return Refusal(403, "origin-not-allowed", "no key may be used by pages of this origin").response()
+    response = web.Response(status=204)
+    _allow(response, origin)
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+    response.headers["Access-Control-Allow-Headers"] = _CORS_HEADERS
+    response.headers["Access-Control-Max-Age"] = _CORS_MAX_AGE_S
+    return response
+
+
+def _allow(response: web.StreamResponse, origin: str) -> None:
+    if response.prepared:
+        return  # a stream has sent its headers already
+    response.headers["Access-Control-Allow-Origin"] = origin
+    response.headers["Access-Control-Allow-Credentials"] = "true"
+    response.headers["Access-Control-Expose-Headers"] = "Retry-After"
+    response.headers["Vary"] = "Origin"
+
+
+def build(access: Access, acceptance: Acceptance, version: str) -> web.Application:
+    """Return the application with the doors that need Kafka alone."""
+    app = web.Application(middlewares=[around(access)], client_max_size=MAX_BODY)
+    Collector(access, acceptance).add_routes(app)
+    Stubs(access, version).add_routes(app)
+
+    async def background(_: web.Application) -> Any:
+        task = asyncio.create_task(access.keep_fresh())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    app.cleanup_ctx.append(background)
+    return app
+
+
+def add_inbox(app: web.Application, *, settings: Any, client: "redis.asyncio.Redis") -> bool:
+    """Add the inbox's routes when the outbound part is installed; say whether it is."""
+    if importlib.util.find_spec("connectors.outbound.inbox_http") is None:
+        return False
+    importlib.import_module("connectors.outbound.inbox_http").add_routes(app, settings=settings, redis=client)
+    return True

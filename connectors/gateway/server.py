@@ -1,0 +1,115 @@
+"""The gateway's life: what it opens, in which order, and how it ends."""
+
+import asyncio
+import importlib.metadata
+import signal
+
+import structlog
+from aiohttp import web
+
+from connectors.gateway.accept import Acceptance
+from connectors.gateway.access import Access
+from connectors.gateway.app import build
+from connectors.gateway.keys import Key, KeyRing, hash_of, path_of
+from connectors.gateway.producer import SignalProducer
+from schemas.identifiers import Hasher
+from streams import metrics
+from streams.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+# How often readiness asks the broker, in seconds, and how long requests have to end at shutdown.
+_ASK_EVERY_S = 2.0
+_GRACE_S = 10.0
+
+
+class Gateway:
+    """A running gateway.
+
+    Parameters
+    ----------
+    settings : all of them; ``node_key`` is needed
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.port = 0
+        self.metrics_port = 0
+        self._connected = False
+
+    async def run(self, stop: asyncio.Event, started: asyncio.Event | None = None) -> str | None:
+        """Serve until told to stop; return why it could not go on, or None.
+
+        Raises
+        ------
+        SettingsError, KeyFileError, OSError
+            when it cannot start: a missing secret, a bad key file, a taken port
+        """
+        settings = self.settings
+        ring = KeyRing(path_of(settings), _own_keys(settings))
+        access = Access(ring, settings.trusted_proxies)
+        hasher = Hasher(settings.secret("node_key"))
+        producer = SignalProducer(settings.librdkafka())
+        acceptance = Acceptance(producer, hasher, topic=settings.topic, region=settings.region)
+        app = build(access, acceptance, importlib.metadata.version("sada"))
+        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_GRACE_S)
+        await runner.setup()
+        site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024)
+        watching = asyncio.create_task(self._watch(producer, stop))
+        try:
+            await site.start()
+            self.port = runner.addresses[0][1]
+            probes = await metrics.serve(
+                settings.metrics_port, live=lambda: _alive(producer), ready=lambda: self._ready(producer)
+            )
+            self.metrics_port = probes.port
+            _log.info("gateway listens", host=settings.http_host, port=self.port, metrics_port=probes.port)
+            if started is not None:
+                started.set()
+            await stop.wait()
+            await probes.stop()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await runner.cleanup()
+            left = await asyncio.to_thread(producer.close)
+            if left:
+                _log.warning("records not acknowledged at the end", count=left)
+        return producer.fatal
+
+    async def _watch(self, producer: SignalProducer, stop: asyncio.Event) -> None:
+        """Ask the broker now and then; end the process when the producer is lost, its supervisor starts it again."""
+        while producer.fatal is None:
+            self._connected = await asyncio.to_thread(producer.connected)
+            await asyncio.sleep(_ASK_EVERY_S)
+        stop.set()
+
+    def _ready(self, producer: SignalProducer) -> tuple[bool, str]:
+        if producer.fatal:
+            return False, producer.fatal
+        return (True, "ok") if self._connected else (False, "the broker does not answer")
+
+
+def _alive(producer: SignalProducer) -> tuple[bool, str]:
+    return (False, producer.fatal) if producer.fatal else (True, "ok")
+
+
+def _own_keys(settings: Settings) -> tuple[Key, ...]:
+    """Return the keys that the environment gives: those of `sada up`, for this machine."""
+    made = []
+    if settings.write_key is not None:
+        made.append(
+            Key(name="local", hash=hash_of(settings.write_key.get_secret_value()), role="write", region=settings.region)
+        )
+    if settings.api_key is not None:
+        made.append(Key(name="local-agent", hash=hash_of(settings.api_key.get_secret_value()), role="agent"))
+    return tuple(made)
+
+
+async def main(settings: Settings) -> str | None:
+    """Run a gateway until SIGTERM or Ctrl-C."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return await Gateway(settings).run(stop)

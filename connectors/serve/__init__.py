@@ -1,0 +1,1 @@
+"""Profiles and identities from Kafka into Redis, for lookups."""
