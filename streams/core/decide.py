@@ -1,0 +1,265 @@
+"""The decision: for one trigger and one customer, what to do now, *hold* included, and all that it was made from.
+
+score = p x value x context x lever - cost, with p believed to be N(mean, sd) by the bandit, scores in currency
+units; *hold* scores 0. See ``choice`` for how one is chosen and what its propensity means.
+
+Notes
+-----
+The control group (a share of customers by a salted hash of their id) goes through the same computation and chooses
+the same way; then nothing is sent. So a control contact and a treated contact differ in nothing but the sending, and
+the difference of their rewards is the uplift of acting.
+"""
+
+from array import array
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from math import isfinite
+from sys import byteorder
+from typing import NamedTuple
+
+import cel
+
+from schemas.features import FEATURE_SET
+from schemas.views import ActionView, Candidate, DecisionView, Signal
+from streams.core.catalogue import Action, Catalogue, Trigger
+from streams.core.choice import choose, probabilities
+from streams.core.eligibility import Option, eligible, hold_reason
+from streams.core.message import message_of
+from streams.core.moment import Moment, Scores
+from streams.core.state import Contact, LastDecision
+from streams.core.view import GoldenRecord
+
+# (arm, features) to mean and standard deviation of p.
+Arm = Callable[[str, Sequence[float]], tuple[float, float]]
+
+# Model that learns from decisions' rewards.
+PROPENSITY = "propensity"
+
+
+class Decided(NamedTuple):
+    """A decision, the action to send if there is one, and what the customer's state keeps of it."""
+
+    decision: DecisionView
+    action: ActionView | None
+    contact: Contact | None
+    last: LastDecision
+
+
+class Belief(NamedTuple):
+    """The terms of a candidate's score."""
+
+    p: float
+    sd: float
+    value: float
+    context: float
+    lever: float
+    cost: float
+
+    @property
+    def scale(self) -> float:
+        """What a success is worth here, currency units."""
+        return self.value * self.context * self.lever
+
+    @property
+    def score(self) -> float:
+        """Expected score, currency units."""
+        return self.p * self.scale - self.cost
+
+
+def draw_of(customer: bytes, signal_id: str, trigger: str) -> float:
+    """Return the random draw of a decision, [0, 1), seeded by the signal: the same signal draws the same again."""
+    seed = blake2b(b"\0".join((customer, signal_id.encode(), trigger.encode())), digest_size=8, person=b"sada-draw")
+    return (int.from_bytes(seed.digest()) >> 11) / (1 << 53)
+
+
+def decision_id(customer: bytes, signal_id: str, trigger: str) -> str:
+    """Return a decision's id, derived from who, upon what and by which rule; hex."""
+    seed = blake2b(
+        b"\0".join((customer, signal_id.encode(), trigger.encode())), digest_size=16, person=b"sada-decision"
+    )
+    return seed.hexdigest()
+
+
+def action_id(decision: str) -> str:
+    """Return the id of the action that a decision leads to, hex: a decision leads to one at most."""
+    return blake2b(decision.encode(), digest_size=16, person=b"sada-action").hexdigest()
+
+
+def in_control(customer: bytes, share: float, salt: str) -> bool:
+    """Return whether a customer is held out: a salted hash of the id falls below the share."""
+    if share <= 0.0:
+        return False
+    seed = blake2b(
+        customer, digest_size=8, salt=blake2b(salt.encode(), digest_size=16).digest(), person=b"sada-control"
+    )
+    return int.from_bytes(seed.digest()) < share * (1 << 64)
+
+
+def decide(
+    *,
+    record: GoldenRecord,
+    root_node: bytes,
+    trigger: Trigger,
+    signal: Signal,
+    vector: Sequence[float],
+    scores: Scores,
+    arm: Arm,
+    catalogue: Catalogue,
+    draw: float,
+) -> Decided | None:
+    """Decide what to do for a customer upon a trigger.
+
+    Parameters
+    ----------
+    record : folded at the moment of the decision; ``record.now_ms`` is stream time
+    root_node : the customer's id, 16 bytes
+    trigger : one of ``catalogue.triggered(signal)``
+    vector : features in the order of the feature set, unscaled
+    scores : of churn and intent
+    arm : the bandit's belief about the reward of an arm ``action/treatment``
+    draw : in [0, 1), of ``draw_of``
+
+    Returns
+    -------
+    Decided, or None when the trigger's own condition does not hold: then there is nothing to decide
+
+    Notes
+    -----
+    Pure and deterministic given the draw. Nothing that a customer's record holds makes it raise.
+    """
+    moment = Moment(record, vector, scores, signal)
+    if trigger.when is not None and trigger.when.holds(trigger.gate.context(moment)) is not True:
+        return None
+    policy = catalogue.policy
+    control = in_control(root_node, policy.control_share, policy.control_salt)
+    context = trigger.projection.context(moment)
+    options, filtered = eligible(trigger, moment, context, policy, control=control)
+    beliefs = _believe(options, context, vector, arm, catalogue)
+    candidates, hold_p = _weigh(options, beliefs, policy.exploration)
+    chosen = choose([c["probability"] for c in candidates], draw) if candidates else None
+    acts = chosen is not None and not control
+    picked = None if chosen is None else candidates[chosen]
+    if picked is None:
+        hold: str | None = "hold-chosen" if candidates else hold_reason(filtered)
+    else:
+        hold = "control-group" if control else None
+    decision: DecisionView = {
+        "id": decision_id(root_node, signal["id"], trigger.name),
+        "customer": root_node,
+        "signal_id": signal["id"],
+        "trigger": trigger.name,
+        "decided_at_ms": record.now_ms,
+        # A control decision names what would have been sent; ``hold`` says that it was not.
+        "action": picked["action"] if picked else None,
+        "treatment": picked["treatment"] if picked else None,
+        "channel": picked["channel"] if picked else None,
+        "hold": hold,
+        "control": control,
+        "propensity": picked["probability"] if picked else hold_p,
+        "draw": draw,
+        "candidates": candidates,
+        "filtered": filtered,
+        "features": list(vector),
+        "feature_set": FEATURE_SET,
+        "scores": {"churn": scores.churn, **{f"intent.{name}": p for name, p in scores.intent.items()}},
+        "model_versions": dict(scores.versions),
+        "catalogue_version": catalogue.version,
+    }
+    if chosen is None:
+        return Decided(decision, None, None, _last(decision))
+    option = options[chosen]
+    contact = _contact(decision, option.action, beliefs[chosen].p, scores.versions.get(PROPENSITY, 0))
+    action = message_of(decision, contact.action_id, option, moment, catalogue) if acts else None
+    return Decided(decision, action, contact, _last(decision))
+
+
+def _believe(
+    options: Sequence[Option], context: cel.Context, vector: Sequence[float], arm: Arm, catalogue: Catalogue
+) -> list[Belief]:
+    """Return the terms of every option's score."""
+    if not options:
+        return []
+    active = [x for x in catalogue.contexts if x.when.holds(context)]
+    levers: dict[str, float] = {}
+    beliefs = []
+    for action, treatment, _ in options:
+        factor = 1.0
+        for each in active:
+            if each.concerns(action, treatment.channel):
+                factor *= each.factor
+        lever = 1.0
+        if action.lever is not None:
+            if action.lever.id not in levers:
+                when = action.lever.when
+                levers[action.lever.id] = action.lever.factor if when is None or when.holds(context) else 1.0
+            lever = levers[action.lever.id]
+        mean, sd = arm(treatment.arm, vector)
+        if not (isfinite(mean) and isfinite(sd)):
+            mean, sd = 0.0, 1.0  # a model gone wrong knows nothing; its alarm is its metrics, not a dead partition
+        # A linear belief may leave [0, 1]; what is meant is the nearest probability.
+        p = min(max(mean, 0.0), 1.0)
+        beliefs.append(Belief(p, max(sd, 0.0), action.value, factor, lever * treatment.weight, treatment.cost))
+    return beliefs
+
+
+def _weigh(options: Sequence[Option], beliefs: Sequence[Belief], exploration: float) -> tuple[list[Candidate], float]:
+    """Return the candidates with their probabilities, and that of hold."""
+    weighed = probabilities([b.score for b in beliefs], [b.sd * b.scale for b in beliefs], exploration)
+    candidates: list[Candidate] = [
+        {
+            "action": option.action.id,
+            "treatment": option.treatment.id,
+            "channel": option.treatment.channel,
+            "p": belief.p,
+            "sd": belief.sd,
+            "value": belief.value,
+            "context": belief.context,
+            "lever": belief.lever,
+            "score": belief.score,
+            "probability": probability,
+        }
+        for option, belief, probability in zip(options, beliefs, weighed.each, strict=True)
+    ]
+    return candidates, weighed.hold
+
+
+def pack_features(vector: Sequence[float]) -> bytes:
+    """Return features as float32, little-endian, packed in the order of the feature set."""
+    packed = array("f", vector)
+    if byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def _contact(decision: DecisionView, action: Action, predicted: float, version: int) -> Contact:
+    control = decision["control"]
+    return Contact(
+        action_id=action_id(decision["id"]),
+        decision_id=decision["id"],
+        action=action.id,
+        treatment=decision["treatment"] or "",
+        channel=decision["channel"] or "",
+        purpose=action.purpose,
+        at_ms=decision["decided_at_ms"],
+        control=control,
+        outcome="",
+        outcome_at_ms=0,
+        reward_due_ms=decision["decided_at_ms"] + action.within_ms,
+        goal=action.goal,
+        # Control teaches the bandit nothing about an arm: nothing was sent.
+        features=b"" if control else pack_features(decision["features"]),
+        propensity=decision["propensity"],
+        predicted=predicted,
+        version=version,
+    )
+
+
+def _last(decision: DecisionView) -> LastDecision:
+    return LastDecision(
+        decision_id=decision["id"],
+        action=decision["action"] or "",
+        treatment=decision["treatment"] or "",
+        channel=decision["channel"] or "",
+        reason=decision["hold"] or "",
+        at_ms=decision["decided_at_ms"],
+    )

@@ -1,0 +1,225 @@
+"""What may be done for a customer now: every treatment either stays or falls, with the rule that it fell by.
+
+The order is fixed: conditions, do-not-contact, consent, address, complaints, caps, cooldown, quiet hours, expiry.
+Everything is read from the golden record, so it is right on the very next signal, and stays right after a merge:
+contacts of both halves count.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import cel
+
+from schemas.topics import DAY_MS
+from schemas.views import Filtered
+from streams.core.catalogue import Action, Cap, Policy, Treatment, Trigger
+from streams.core.consent import allowed
+from streams.core.moment import Moment
+from streams.core.quiet import is_quiet, minute_of_day
+from streams.core.state import Contact
+from streams.core.view import GoldenRecord
+
+WEEK_MS = 7 * DAY_MS
+
+# Kind of identifier that a channel sends to. The others need none: web, app and pos know the customer, an agent of the
+# call centre has the customer on the line, and a webhook's name stands in the catalogue.
+ADDRESS_KINDS = {"email": "email", "sms": "phone", "whatsapp": "phone"}
+
+# It never reached the customer, so it does not wear out patience; it still counts for the cooldown.
+NEVER_ARRIVED = frozenset({"failed", "expired"})
+
+# Reasons in the order of checking. When nothing is left, the furthest one reached says why it was held.
+REASONS: tuple[str, ...] = (
+    "eligibility",
+    "applicability",
+    "suitability",
+    "condition-error",
+    "do-not-contact",
+    "no-consent",
+    "no-address",
+    "bounced",
+    "complaint",
+    "capped",
+    "cooldown",
+    "quiet-hours",
+    "expired",
+)
+_RANK = {reason: rank for rank, reason in enumerate(REASONS)}
+_CONDITION_REASONS = frozenset(REASONS[:4])
+
+
+class Option(NamedTuple):
+    """A treatment that passed all filters, and where it would go."""
+
+    action: Action
+    treatment: Treatment
+    address: str | None
+
+
+@dataclass(slots=True)
+class Contacts:
+    """What was sent to the customer, as the rules ask for it: one pass over the contacts of the record."""
+
+    day: dict[str, int] = field(default_factory=dict)
+    week: dict[str, int] = field(default_factory=dict)
+    last_ms: dict[str, int] = field(default_factory=dict)
+    bounced: set[str] = field(default_factory=set)
+    complained: bool = False
+
+
+def sum_contacts(contacts: Iterable[Contact], policy: Policy, now_ms: int, *, control: bool) -> Contacts:
+    """Return what the rules ask of the contacts.
+
+    Parameters
+    ----------
+    contacts : any order
+    now_ms : stream time
+    control : the customer is in the control group. Then what would have been sent counts as sent, so that both
+        groups are measured at the same moments; else it does not count, as after a merge with a control customer
+    """
+    found = Contacts()
+    for contact in contacts:
+        if contact.control and not control:
+            continue
+        age_ms = now_ms - contact.at_ms
+        found.last_ms[contact.action] = max(contact.at_ms, found.last_ms.get(contact.action, 0))
+        if contact.outcome == "complained":
+            found.complained |= now_ms - contact.outcome_at_ms < policy.complaint_silence_ms
+        elif contact.outcome == "bounced" and now_ms - contact.outcome_at_ms < policy.bounce_silence_ms:
+            found.bounced.add(contact.channel)
+        if contact.purpose not in policy.capped_purposes or contact.outcome in NEVER_ARRIVED or age_ms >= WEEK_MS:
+            continue
+        for where in (contact.channel, ""):
+            found.week[where] = found.week.get(where, 0) + 1
+            if age_ms < DAY_MS:
+                found.day[where] = found.day.get(where, 0) + 1
+    return found
+
+
+def eligible(
+    trigger: Trigger, moment: Moment, context: cel.Context, policy: Policy, *, control: bool
+) -> tuple[list[Option], list[Filtered]]:
+    """Return the treatments that may be chosen, and all others with the rule that each fell by.
+
+    Parameters
+    ----------
+    trigger : what set the decision off
+    moment : the customer at this moment
+    context : what conditions read, from ``trigger.projection``
+    policy : of the catalogue
+    control : the customer is in the control group
+    """
+    options: list[Option] = []
+    filtered: list[Filtered] = []
+    rules: _Rules | None = None
+    for action in trigger.actions:
+        failed = _failed_condition(action, context)
+        if failed is not None:
+            filtered.append({"action": action.id, "treatment": "", "reason": failed})
+            continue
+        rules = rules or _Rules(moment, policy, control=control)
+        for treatment in action.treatments:
+            address = address_of(moment.record, treatment)
+            reason = rules.broken(action, treatment, address)
+            if reason is None:
+                options.append(Option(action, treatment, address))
+            else:
+                filtered.append({"action": action.id, "treatment": treatment.id, "reason": reason})
+    return options, filtered
+
+
+def hold_reason(filtered: Iterable[Filtered]) -> str:
+    """Return why nothing could be chosen: the furthest rule reached; conditions are no-eligible-action.
+
+    Examples
+    --------
+    >>> hold_reason([{"action": "a", "treatment": "", "reason": "suitability"},
+    ...              {"action": "b", "treatment": "t", "reason": "capped"}])
+    'capped'
+    """
+    furthest = max((x["reason"] for x in filtered), key=_RANK.__getitem__, default="eligibility")
+    return "no-eligible-action" if furthest in _CONDITION_REASONS else furthest
+
+
+def address_of(record: GoldenRecord, treatment: Treatment) -> str | None:
+    """Return where a treatment would go; None where the customer's id suffices, or where there is no address."""
+    if treatment.address is not None:
+        return treatment.address
+    kind = ADDRESS_KINDS.get(treatment.channel)
+    return None if kind is None else record.address(kind)
+
+
+def _failed_condition(action: Action, context: cel.Context) -> str | None:
+    for name, condition in action.conditions:
+        holds = condition.holds(context)
+        if holds is not True:
+            return "condition-error" if holds is None else name
+    return None
+
+
+class _Rules:
+    """All rules but the conditions, for one customer at one moment."""
+
+    __slots__ = ("_contacts", "_control", "_minute", "_policy", "_record", "_signal")
+
+    def __init__(self, moment: Moment, policy: Policy, *, control: bool) -> None:
+        self._record = moment.record
+        self._signal = moment.signal
+        self._policy = policy
+        self._control = control
+        self._contacts: Contacts | None = None
+        self._minute: int | None = None
+
+    def broken(self, action: Action, treatment: Treatment, address: str | None) -> str | None:
+        """Return the first rule that a treatment breaks, in the order of ``REASONS``."""
+        record = self._record
+        now_ms = record.now_ms
+        channel = treatment.channel
+        if not allowed(record, action.purpose, channel):
+            return "do-not-contact" if record.flags.do_not_contact else "no-consent"
+        if address is None and channel in ADDRESS_KINDS:
+            return "no-address"
+        if self._contacts is None:
+            self._contacts = sum_contacts(record.contacts, self._policy, now_ms, control=self._control)
+        contacts = self._contacts
+        if channel in contacts.bounced:
+            return "bounced"
+        return self._refused(action, contacts) or self._untimely(action, channel, contacts)
+
+    def _refused(self, action: Action, contacts: Contacts) -> str | None:
+        if action.purpose == "marketing" and (contacts.complained or self._record.flags.complained):
+            return "complaint"
+        return None
+
+    def _untimely(self, action: Action, channel: str, contacts: Contacts) -> str | None:
+        now_ms = self._record.now_ms
+        if action.purpose in self._policy.capped_purposes and self._capped(contacts, channel):
+            return "capped"
+        last_ms = contacts.last_ms.get(action.id)
+        if last_ms is not None and now_ms - last_ms < action.cooldown_ms:
+            return "cooldown"
+        if channel in self._policy.quiet_hours and is_quiet(self._policy.quiet_hours[channel], self._local_minute()):
+            return "quiet-hours"
+        if action.until_ms is not None and now_ms >= action.until_ms:
+            return "expired"
+        return None
+
+    def _capped(self, contacts: Contacts, channel: str) -> bool:
+        return _reached(self._policy.total_cap, contacts, "") or _reached(
+            self._policy.channel_caps.get(channel), contacts, channel
+        )
+
+    def _local_minute(self) -> int:
+        if self._minute is None:
+            name = self._record.trait("time_zone") or self._signal["context"].get("time_zone") or ""
+            self._minute = minute_of_day(self._record.now_ms, name, self._policy.time_zone)
+        return self._minute
+
+
+def _reached(cap: Cap | None, contacts: Contacts, where: str) -> bool:
+    if cap is None:
+        return False
+    return (cap.day is not None and contacts.day.get(where, 0) >= cap.day) or (
+        cap.week is not None and contacts.week.get(where, 0) >= cap.week
+    )
