@@ -1,0 +1,146 @@
+"""The public golden record: what the profiles topic carries, as the codec writes it (profile.avsc)."""
+
+from typing import Any
+
+from streams.core.state import LastDecision, Root
+from streams.core.view import Activity, GoldenRecord, History, Value
+
+# As the schema says; the state keeps more, for caps and rewards.
+MAX_CONTACTS = 20
+
+
+def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
+    """Return a customer's profile for the codec.
+
+    Parameters
+    ----------
+    root : the customer
+    record : merge(root, now): the profile holds its moment
+
+    Notes
+    -----
+    Pure; about 8 us. Nullable records are (name, fields) pairs: fastavro then does not search the union.
+    """
+    now_ms = record.now_ms
+    decided = root.last_decision
+    return {
+        "customer": root.node,
+        "updated_at_ms": now_ms,
+        "created_at_ms": root.created_at_ms,
+        "last_seen_ms": record.history.last_ms or record.history.first_ms,
+        "members": [
+            {"node": node, "kind": m.kind, "value": m.value, "since_ms": m.since_ms, "signal_id": m.signal_id}
+            for node, m in record.members.items()
+        ],
+        "traits": {name: {"value": t.value, "source": t.source, "at_ms": t.at_ms} for name, t in record.traits.items()},
+        "activity": _activity(record.activity),
+        "history": _history(record.history),
+        "value": _value(record.value),
+        "flags": _flags(record),
+        "consent": _consent(record),
+        "contacts": [
+            {
+                "action_id": c.action_id,
+                "action": c.action,
+                "treatment": c.treatment,
+                "channel": c.channel,
+                "at_ms": c.at_ms,
+                "outcome": c.outcome,
+            }
+            for c in record.contacts[:MAX_CONTACTS]
+        ],
+        "scores": {name: {"p": s.p, "version": s.version, "at_ms": s.at_ms} for name, s in root.scores.items()},
+        "next_action": None if decided is None else ("sada.NextAction", _next_action(decided)),
+        "refusals": [
+            {"other": r.other, "reason": r.limit, "signal_id": r.signal_id, "at_ms": r.at_ms}
+            for r in root.refusals.values()
+        ],
+    }
+
+
+def _activity(activity: Activity) -> dict[str, Any]:
+    session = activity.session
+    return {
+        "session_started_ms": session.started_ms if session else None,
+        "session_signals": session.signals if session else 0,
+        "session_channel": session.channel if session else None,
+        "cart": {
+            item: {"quantity": line.quantity, "value_minor": line.value_minor, "at_ms": line.at_ms}
+            for item, line in activity.cart.items()
+        },
+        "open_tickets": {
+            name: {"reason": t.reason, "priority": t.priority, "opened_at_ms": t.opened_at_ms}
+            for name, t in activity.open_tickets.items()
+        },
+        "searches": activity.searches,
+        "viewed": activity.viewed,
+    }
+
+
+def _history(history: History) -> dict[str, Any]:
+    count = history.counts.get
+    return {
+        "signals": history.signals,
+        "orders": count("orders", 0),
+        "returns": count("returns", 0),
+        "calls": count("calls", 0),
+        "messages": count("messages", 0),
+        "complaints": count("complaints", 0),
+        "surveys": count("surveys", 0),
+        "per_channel": history.per_channel,
+        "timeline": [
+            {"at_ms": e.at_ms, "kind": e.kind, "name": e.name, "channel": e.channel, "summary": e.summary}
+            for e in history.timeline
+        ],
+    }
+
+
+def _value(value: Value) -> dict[str, Any]:
+    return {
+        "currency": value.currency,
+        "spent_minor": value.spent_minor,
+        "returned_minor": value.returned_minor,
+        "margin_minor": value.margin_minor,
+        "mean_order_minor": value.mean_order_minor,
+        "last_order_ms": value.order_times_ms[0] if value.order_times_ms else None,
+        "mean_gap_s": value.mean_gap_ms / 1000,
+    }
+
+
+def _flags(record: GoldenRecord) -> dict[str, Any]:
+    flags = record.flags
+    return {
+        "mood": flags.mood,
+        "vip": flags.vip,
+        "complained": flags.complained,
+        "do_not_contact": flags.do_not_contact,
+        "suspicious": flags.suspicious,
+    }
+
+
+def _consent(record: GoldenRecord) -> list[dict[str, Any]]:
+    said = []
+    for key, given in record.consent.items():
+        purpose, _, channel = key.partition("|")
+        said.append(
+            {
+                "purpose": purpose,
+                "channel": channel,
+                "granted": given.granted,
+                "at_ms": given.at_ms,
+                "source": given.source,
+                "proof": given.proof,
+            }
+        )
+    return said
+
+
+def _next_action(decided: LastDecision) -> dict[str, Any]:
+    return {
+        "decision_id": decided.decision_id,
+        "action": decided.action,
+        "treatment": decided.treatment,
+        "channel": decided.channel,
+        "reason": decided.reason,
+        "at_ms": decided.at_ms,
+    }
