@@ -6,6 +6,7 @@ everything that could have waited for it. Readiness says whether work can reach 
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -69,7 +70,7 @@ async def serve(port: int, *, live: Probe = always, ready: Probe = always, host:
     return MetricsServer(runner, sockets[0].getsockname()[1])
 
 
-def serve_in_thread(port: int, *, live: Probe = always, ready: Probe = always) -> int:
+def serve_in_thread(port: int, *, live: Probe = always, ready: Probe = always, host: str = "127.0.0.1") -> int:
     """Start the server on an event loop of its own and return its port: for processes without asyncio.
 
     The probes are called from that thread. It ends with the process.
@@ -81,7 +82,7 @@ def serve_in_thread(port: int, *, live: Probe = always, ready: Probe = always) -
     def run() -> None:
         loop = asyncio.new_event_loop()
         try:
-            started.append(loop.run_until_complete(serve(port, live=live, ready=ready)).port)
+            started.append(loop.run_until_complete(serve(port, live=live, ready=ready, host=host)).port)
         except OSError as exc:
             failed.append(exc)
             up.set()
@@ -94,3 +95,8 @@ def serve_in_thread(port: int, *, live: Probe = always, ready: Probe = always) -
     if failed:
         raise failed[0]
     return started[0]
+
+
+def wall_ms() -> int:
+    """Return the wall clock, epoch ms. Shells ask it and pass it in; the core never does."""
+    return time.time_ns() // 1_000_000

@@ -43,8 +43,9 @@ class Settings(BaseSettings):
     var: Path = Field(Path("var"), description="state, logs and reports")
     http_host: str = "127.0.0.1"
     http_port: int = Field(0, description="gateway's port; 0 takes a free one")
+    metrics_host: str = Field("127.0.0.1", description="where metrics_port listens; 0.0.0.0 inside a container")
     metrics_port: int = Field(0, description="/metrics, /livez and /readyz of this process; 0 takes a free one")
-    keys: Path | None = Field(None, description="keys of the gateway, hashed, by `sada keys`; keys.json in var if unset")
+    keys: Path | None = Field(None, description="key file, hashes, by `sada keys`; unset: keys.json in var")
     webhooks: Path | None = Field(None, description="JSON file: sources of signed webhooks and their secrets")
     trusted_proxies: str = Field("", description="addresses or networks, comma-separated, whose X-Forwarded-For counts")
     public_url: str | None = Field(None, description="how the world reaches the gateway; signs Twilio's webhooks")
