@@ -38,7 +38,7 @@ help: ## this page
 
 setup: $(VENV)/.stamp-system $(VENV)/.stamp-sada $(VENV)/.stamp-jars ## install what Sada needs to run: Python packages, Java, Maven, Redis, Kafka
 
-setup-test: setup $(VENV)/.stamp-system-test $(NODE_MODULES) ## the same for the tests: browser, kcat, promtool, Node.js
+setup-test: setup $(VENV)/.stamp-system-test $(VENV)/.stamp-registry $(NODE_MODULES) ## the same for the tests: browser, kcat, promtool, Node.js
 
 $(VENV)/.stamp-venv:
 	@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 or later is needed and none was found. Install it, or: make PYTHON=/path/to/python3" >&2; exit 1; }
@@ -70,6 +70,11 @@ $(VENV)/.stamp-system-test: deploy/local/packages $(VENV)/.stamp-venv
 $(VENV)/.stamp-jars: deploy/local/pom.xml $(VENV)/.stamp-sada $(VENV)/.stamp-system
 	@echo "Fetching Apache Kafka (44 MB, once) ..."
 	@$(BIN)/python -m deploy.local.jars
+	@touch $@
+
+$(VENV)/.stamp-registry: deploy/local/registry-pom.xml $(VENV)/.stamp-sada $(VENV)/.stamp-system
+	@echo "Fetching the schema registry of the tests (142 MB, once) ..."
+	@$(BIN)/python -m deploy.local.registry
 	@touch $@
 
 %/node_modules/.stamp: %/package-lock.json $(VENV)/.stamp-system-test
@@ -105,6 +110,7 @@ bench: setup ## measure throughput, latency, memory and recovery, beside stock F
 
 lock: $(VENV)/.stamp-packages ## renew the locks after a change of pyproject.toml's dependencies
 	@$(COMPILE) pyproject.toml --all-extras -o requirements.lock
+	@$(COMPILE) pyproject.toml --extra rocksdb --extra parquet -c requirements.lock -o deploy/requirements.lock
 	@$(COMPILE) deploy/local/build.in -c requirements.lock -o deploy/local/build.lock
 
 clean: ## remove .venv; var/ with its state, and the jars in the shared cache, stay

@@ -19,9 +19,8 @@ def server(*, port: int, cache: Path) -> ProcessSpec:
     StackError
         when Java or Maven is missing, or the fetch (142 MB) fails
     """
-    pom = Path(__file__).with_name("registry-pom.xml")
     java = jars.java()
-    folder = jars.fetched(pom, cache, f"apicurio-registry-{VERSION}", unpacked=True)
+    folder = fetch(cache)
     runner = next(folder.glob("*-runner.jar"), None)
     if runner is None:
         raise StackError(f"{folder} holds no *-runner.jar. Remove it: it is fetched again.")
@@ -34,6 +33,16 @@ def server(*, port: int, cache: Path) -> ProcessSpec:
     )
 
 
+def fetch(cache: Path) -> Path:
+    """Return the folder of the registry, fetched on first use."""
+    pom = Path(__file__).with_name("registry-pom.xml")
+    return jars.fetched(pom, cache, f"apicurio-registry-{VERSION}", unpacked=True)
+
+
 def url(port: int) -> str:
     """Return the root of the registry's Confluent API."""
     return f"http://127.0.0.1:{port}{_API}"
+
+
+if __name__ == "__main__":
+    fetch(jars.cache_folder(Path("var/cache")))

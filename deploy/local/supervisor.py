@@ -5,6 +5,7 @@ thread, since children are tied to the thread that starts them (``tether``).
 """
 
 import enum
+import os
 import subprocess
 import time
 from collections import deque
@@ -153,7 +154,7 @@ class Supervisor:
             return
         code = child.process.poll()
         if code is not None:
-            self._died(child, now, f"ended with {_exit(code)}")
+            self._died(child, now, f"ended with {_exit(code)}", hopeless=code == os.EX_CONFIG)
         elif child.state is State.STARTING:
             self._look_at_starting(child, now)
         elif child.spec.alive is not None and now >= child.probe_at:
@@ -182,20 +183,21 @@ class Supervisor:
         child.state, child.started_at, child.silent = State.STARTING, now, 0
         child.restarts += 1
 
-    def _died(self, child: Child, now: float, how: str) -> None:
+    def _died(self, child: Child, now: float, how: str, *, hopeless: bool = False) -> None:
+        """Decide what follows a death; a hopeless one (EX_CONFIG) needs a person, so it is not tried at once again."""
         kill(child.process)  # what it may have started itself
         patience, deaths = self._patience, child.deaths
         deaths.append(now)
         while deaths[0] < now - patience.loop_window_s:
             deaths.popleft()
-        if self._coming_up and child.restarts + 1 >= patience.start_deaths:
+        if self._coming_up and (hopeless or child.restarts + 1 >= patience.start_deaths):
             raise StackError(
                 f"{child.spec.name} {how}, {_times(child.restarts + 1)}; its log {child.log} ends:\n{tail(child.log)}"
             )
-        if len(deaths) >= patience.loop_deaths:
+        if hopeless or len(deaths) >= patience.loop_deaths:
             child.state, delay = State.LOOPING, patience.loop_delay_s
             self._say(
-                f"{child.spec.name} {how}: {len(deaths)} times within {patience.loop_window_s:.0f} s. It is tried "
+                f"{child.spec.name} {how}, {len(deaths)} times within {patience.loop_window_s:.0f} s. It is tried "
                 f"again every {delay:.0f} s; everything else goes on. Its log {child.log} ends:\n{tail(child.log)}"
             )
         else:

@@ -49,6 +49,7 @@ def addresses(*, kafka: str, redis: str, gateway_port: int, var: str) -> dict[st
         "SADA_REDIS": redis,
         "SADA_HTTP_PORT": str(gateway_port),
         "SADA_VAR": var,
+        "SADA_KEYS": f"{var}/keys.json",
         "PYTHONUNBUFFERED": "1",  # a line that a process wrote before it died must be in its log
     }
 

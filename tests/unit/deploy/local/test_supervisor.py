@@ -132,7 +132,7 @@ def test_a_crash_loop_is_reported_with_the_end_of_the_log_and_tried_on(stage: St
     switch.touch()
     stage.tick_until(lambda: child.state is State.LOOPING)
     report = stage.said[-1]
-    assert "one ended with exit code 1: 4 times within 30 s" in report
+    assert "one ended with exit code 1, 4 times within 30 s" in report
     assert "out of luck" in report
     assert str(child.log) in report
     switch.unlink()
@@ -146,6 +146,21 @@ def test_a_child_that_never_runs_ends_the_start(stage: Stage) -> None:
         stage.supervisor.start(
             [python("one", "import sys; print('no module of that name'); sys.exit(3)", ready=lambda: False)]
         )
+
+
+def test_a_child_that_needs_a_person_is_not_tried_three_times(stage: Stage) -> None:
+    """EX_CONFIG: a worker without its topics, a process without its key."""
+    with pytest.raises(StackError, match="one ended with exit code 78, once; its log"):
+        stage.supervisor.start([python("one", "raise SystemExit(78)", ready=lambda: False)])
+
+
+def test_a_child_that_comes_to_need_a_person_is_reported_at_once(stage: Stage, tmp_path: Path) -> None:
+    switch = tmp_path / "break"
+    code = f"import os, time\nwhile not os.path.exists({str(switch)!r}): time.sleep(0.01)\nraise SystemExit(78)"
+    stage.supervisor.start([python("one", code)])
+    switch.touch()
+    stage.tick_until(lambda: stage.supervisor.children[0].state is State.LOOPING)
+    assert "exit code 78, 1 times within" in stage.said[-1]
 
 
 def test_a_child_that_is_never_ready_ends_the_start(stage: Stage) -> None:

@@ -1,0 +1,1 @@
+"""Kubernetes: a Kustomize base, and the generator of its topics."""
