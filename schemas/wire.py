@@ -22,6 +22,8 @@ from typing import Any, Protocol
 import fastavro
 import fastavro.schema
 
+from schemas.writer import Writer, compiled
+
 SCHEMAS_DIR = Path(__file__).parent / "avro"
 
 # Largest record taken, bytes: the broker's own default limit is 1 MiB.
@@ -81,10 +83,6 @@ def fingerprint(schema: object) -> bytes:
     return bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
 
 
-def _is_optional_record(kind: object) -> bool:
-    return isinstance(kind, list) and any(isinstance(branch, dict) and branch["type"] == "record" for branch in kind)
-
-
 class Codec:
     """Writes one type of record and reads every version of it.
 
@@ -113,22 +111,17 @@ class Codec:
         # Header bytes to the writer's schema.
         self._writers = {_SINGLE_OBJECT + mark: schema for mark, schema in self._versions.items()}
         self._unknown: set[bytes] = set()
-        # Fields that hold null or a record: unions of records stand nowhere else (a test holds that).
-        self._optional_records = tuple(
-            field["name"] for field in load(name)["fields"] if _is_optional_record(field["type"])
-        )
         self.header = _SINGLE_OBJECT + own
         if registry is not None:
             number = registry.id_of(subject or f"{name}-value", json.dumps(load(name)))
             self.header = _CONFLUENT + number.to_bytes(4, "big")
             self._writers[self.header] = self.parsed
+        # Compiled from the schema: the same bytes in a quarter of fastavro's time.
+        self.write: Writer = compiled(load(name), self.header)
 
     def encode(self, value: Mapping[str, Any]) -> bytes:
         """Return a record's bytes, framed."""
-        out = BytesIO()
-        out.write(self.header)
-        fastavro.schemaless_writer(out, self.parsed, value)
-        return out.getvalue()
+        return self.write(value)
 
     def decode(self, raw: bytes, *, strict: bool = True) -> dict[str, Any]:
         """Return the record that the bytes hold.
@@ -152,28 +145,24 @@ class Codec:
         stream.seek(head)
         current = writer is self.parsed
         try:
-            # Named records spare the writer of the check from trying each branch of a union: 39 -> 27 us.
-            value: dict[str, Any] = fastavro.schemaless_reader(
-                stream, writer, None if current else self.parsed, return_record_name=strict and current
-            )
+            value: dict[str, Any] = fastavro.schemaless_reader(stream, writer, None if current else self.parsed)
         except Exception as exc:  # fastavro raises whatever its C code meets
             raise WireError("bad-avro", f"not a {self.name}: {type(exc).__name__}: {str(exc)[:200]}") from exc
         if stream.tell() != len(raw):
             raise WireError("bad-avro", f"{len(raw) - stream.tell()} bytes after the end of the {self.name}")
         if strict:
-            body = raw[head:]
-            self._check_again(
-                body, writer, value if current else fastavro.schemaless_reader(BytesIO(body), writer, None)
-            )
-            for name in self._optional_records if current else ():
-                if value[name] is not None:
-                    value[name] = value[name][1]
+            self._check_again(raw, head, writer, value)
         return value
 
-    def _check_again(self, body: bytes, writer: Any, value: dict[str, Any]) -> None:
-        again = BytesIO()
-        fastavro.schemaless_writer(again, writer, value)
-        if again.getvalue() != body:
+    def _check_again(self, raw: bytes, head: int, writer: Any, value: dict[str, Any]) -> None:
+        body = raw[head:]
+        if writer is self.parsed:
+            again = self.write(value)[len(self.header) :]
+        else:
+            out = BytesIO()
+            fastavro.schemaless_writer(out, writer, fastavro.schemaless_reader(BytesIO(body), writer, None))
+            again = out.getvalue()
+        if again != body:
             raise WireError("bad-avro", f"not a {self.name} as any writer makes it: encoding it again differs")
 
     def _writer_of(self, raw: bytes) -> tuple[Any, int]:
