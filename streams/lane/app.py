@@ -47,6 +47,8 @@ EXIT_MISCONFIGURED = 78
 # 10 s: a clean stop waits for commits (p95 17 ms) and leaves the group; whatever takes longer hangs. A hard end loses
 # nothing: what was not committed is aborted by the next owner.
 STOP_WITHIN_S = 10.0
+# 5 s when something failed: Faust may never come to an end then, and others wait for the partitions.
+FAIL_WITHIN_S = 5.0
 
 
 def build(config: LaneConfig, stages: Sequence[Stage[Any]], *, observer: Observer = NO_OBSERVER) -> LaneApp:
@@ -90,20 +92,15 @@ async def _serve(app: LaneApp, beside: Sequence[Beside]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     tasks = [asyncio.ensure_future(coroutine()) for coroutine in beside]
-    code = EXIT_FAILED
-    try:
-        app.lane.bind(loop)
-        await app.start()
-        failure = await _first_failure(app, told, tasks)
-        if failure is None:
-            code = 0
-        else:
-            code = EXIT_MISCONFIGURED if isinstance(failure, TopologyError | PositionError) else EXIT_FAILED
-            log.critical("the worker ends: %s: %s", type(failure).__name__, failure)
-    except Exception:
-        log.critical("the worker ends: it could not start", exc_info=True)
-    _end_hard_after(STOP_WITHIN_S, code)
-    for task in tasks:
+    app.lane.bind(loop)
+    # Not awaited by itself: it ends only when all is recovered, and much may fail before that.
+    starting = asyncio.ensure_future(app.start())
+    failure = await _first_failure(app, told, starting, tasks)
+    code = _exit_code(failure)
+    _end_hard_after(STOP_WITHIN_S if code == 0 else FAIL_WITHIN_S, code)
+    if failure is not None:
+        log.critical("the worker ends: %s: %s", type(failure).__name__, failure, exc_info=failure)
+    for task in (starting, *tasks):
         task.cancel()
     try:
         await app.stop()
@@ -114,15 +111,25 @@ async def _serve(app: LaneApp, beside: Sequence[Beside]) -> int:
     return code
 
 
+def _exit_code(failure: BaseException | None) -> int:
+    if failure is None:
+        return 0
+    return EXIT_MISCONFIGURED if isinstance(failure, TopologyError | PositionError) else EXIT_FAILED
+
+
 async def _first_failure(
-    app: LaneApp, told: asyncio.Event, tasks: Sequence["asyncio.Future[None]"]
+    app: LaneApp,
+    told: asyncio.Event,
+    starting: "asyncio.Future[None]",
+    tasks: Sequence["asyncio.Future[None]"],
 ) -> BaseException | None:
     """Wait until the worker is told to stop (None) or the lane, Faust or a coroutine beside them fails."""
     ends: tuple[Awaitable[object], ...] = (told.wait(), app.lane.failed.wait(), app.wait_crashed())
-    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(end) for end in ends]
+    waits: set[asyncio.Future[Any]] = {asyncio.ensure_future(end) for end in ends}
+    running: set[asyncio.Future[Any]] = {starting, *waits, *tasks}
     try:
         while True:
-            await asyncio.wait([*waits, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             if app.lane.failure is not None:
                 return app.lane.failure
             if app.failure is not None:
@@ -132,6 +139,10 @@ async def _first_failure(
                     return task.exception() or LaneError("a coroutine beside the lane ended by itself")
             if told.is_set():
                 return None
+            if starting in running and starting.done():
+                running.discard(starting)
+                if (failure := starting.exception()) is not None:
+                    return failure
     finally:
         for wait in waits:
             wait.cancel()

@@ -81,6 +81,7 @@ class LaneApp(faust.App):  # type: ignore[misc]  # Faust has no types
     async def on_stop(self) -> None:
         """Finish what runs before the consumer leaves the group."""
         await self.lane.stop()
+        await self.consumer.commit()
         await super().on_stop()
 
     async def wait_crashed(self) -> None:

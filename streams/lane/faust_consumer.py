@@ -246,7 +246,7 @@ class LaneConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
         """Show the group how far the transactions have come."""
         shown: dict[Any, int] | None = getattr(self, "_shown", None)
         offsets = self._lane.committed()
-        if offsets and offsets != shown and self._lane.flowing:
+        if offsets and offsets != shown:
             self._shown = offsets
             await self._thread.show_offsets(offsets)
         return True

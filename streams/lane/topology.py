@@ -123,5 +123,6 @@ def owned_partitions(stages: Iterable[Stage[Any]], assigned: Iterable[tuple[str,
 
 def topic_id(config: LaneConfig, topic: str) -> str:
     """Return the id that a topic got when it was created: a topic of the same name made anew has another."""
-    asked = AdminClient(config.librdkafka()).describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)
+    admin = AdminClient(config.librdkafka())
+    asked = admin.describe_topics(TopicCollection([topic]), request_timeout=ANSWER_S)
     return str(asked[topic].result().topic_id)
