@@ -106,6 +106,22 @@ def test_packages_script_prints_the_command_where_it_may_not_install(programs: P
     assert "sudo apt-get install --yes --no-install-recommends default-jre-headless kcat" in result.stderr
 
 
+def test_packages_script_installs_as_root_without_asking(programs: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    program(programs, "id", "echo 0")
+    program(
+        programs,
+        "apt-get",
+        f'echo "$DEBIAN_FRONTEND $*" >> {log}; read -r line && echo "input: $line" >> {log}; exit 0',
+    )
+    (programs / "env").symlink_to("/usr/bin/env")
+    script = POM.with_name("packages")
+    subprocess.run(["/bin/bash", script, "mvn", "kcat"], input="y\n", text=True, check=True, stdout=subprocess.DEVNULL)
+    update, install = log.read_text().splitlines()
+    assert update.startswith("noninteractive update")
+    assert install.startswith("noninteractive install --yes --no-install-recommends maven kcat")
+
+
 def test_packages_script_is_silent_when_all_is_there(programs: Path) -> None:
     program(programs, "java", "")
     result = subprocess.run(
