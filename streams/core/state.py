@@ -331,7 +331,8 @@ def due_ms(record: NodeRecord) -> int | None:
             for facet in record.facets.values()
             for moment in (
                 *(label.due_ms for label in facet.pending),
-                *(contact.reward_due_ms for contact in facet.contacts if contact.reward_due_ms),
+                # A reward's window is still open in its last millisecond.
+                *(contact.reward_due_ms + 1 for contact in facet.contacts if contact.reward_due_ms),
             )
         ),
         default=0,

@@ -1,0 +1,281 @@
+"""The customers agent: signals, messages between nodes, and ticks of one partition, a batch at a time.
+
+A batch reads as: let time pass for whom it is due → take each record in → write each changed customer once, and its
+profile. Everything that is decided is decided in ``streams.core``; here it is found, routed and encoded.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, cast
+
+import msgspec
+
+from schemas import topics
+from schemas.views import Signal
+from schemas.wire import WireError
+from streams.agents.naming import Named, Namer
+from streams.agents.outgoing import Wire, is_node, of_effects, of_events, of_message
+from streams.agents.routing import Owner
+from streams.agents.tally import Tally
+from streams.core import identity, state
+from streams.core.customer import Brain, Effects, advance, observe
+from streams.core.errors import SignalError
+from streams.core.golden_record import merge
+from streams.core.links import Deliver, Event, Message, Step, from_wire
+from streams.core.profile import profile_of
+from streams.core.state import Alias, NodeRecord, Root
+from streams.core.turn import ProtocolError
+from streams.core.validate import check
+from streams.core.view import GoldenRecord
+from streams.lane.job import Batch, Failure, Output, Record, Result, Stage, State
+
+STAGE = "customers"
+
+
+class Arrival(NamedTuple):
+    """A signal on its way to its customer. ``raw`` is its wire format, ``origin`` topic/partition/offset."""
+
+    named: Named
+    signal: Signal
+    at_ms: int
+    raw: bytes
+    origin: str
+
+
+class Customers:
+    """The job: what it needs besides state and batch. One per worker, shared by its partitions.
+
+    Parameters
+    ----------
+    wire : codecs and topics
+    namer : identifiers to nodes
+    owner : nodes to partitions
+    brain : returns rules, catalogue and models as they are now; asked once per batch
+    tally : counts for the metrics
+    """
+
+    def __init__(self, *, wire: Wire, namer: Namer, owner: Owner, brain: Callable[[], Brain], tally: Tally) -> None:
+        self.wire = wire
+        self.namer = namer
+        self.owner = owner
+        self.brain = brain
+        self.tally = tally
+        self.bare = {wire.topic(name): name for name in topics.CUSTOMER_SOURCES}
+
+    def __call__(self, known: State[NodeRecord], batch: Batch) -> Result[NodeRecord]:
+        """Run a batch."""
+        return _Run(self, known, batch).result()
+
+
+class _Run:
+    """One batch: the records it touched and what comes of it."""
+
+    def __init__(self, agent: Customers, known: State[NodeRecord], batch: Batch) -> None:
+        self.agent = agent
+        self.known = known
+        self.batch = batch
+        self.brain = agent.brain()
+        self.stream_ms = batch.stream_ms
+        self.records: dict[bytes, NodeRecord | None] = {}
+        self.changed: set[bytes] = set()
+        # Customers whose profile is to be written, with the golden record where it is fresh.
+        self.touched: dict[bytes, GoldenRecord | None] = {}
+        self.queue: deque[Message] = deque()
+        self.travelling: list[Message] = []
+        self.events: list[Event] = []
+        self.effects = Effects()
+        self.failures: list[Failure] = []
+        self.noted: Counter[str] = Counter()
+
+    def result(self) -> Result[NodeRecord]:
+        """Do the work of the batch."""
+        for key in self.batch.due:
+            self._let_time_pass(key)
+        for record in self.batch.records:
+            try:
+                self._take(record)
+            except (WireError, SignalError) as exc:
+                self.failures.append(Failure(record, exc.code, str(exc)))
+            self._drain()
+        wire = self.agent.wire
+        outputs = [of_message(wire, message, self.stream_ms) for message in self.travelling]
+        outputs += of_events(wire, self.events, self.stream_ms)
+        outputs += of_effects(wire, self.effects)
+        outputs += [self._profile(node, fresh) for node, fresh in self.touched.items()]
+        self.agent.tally.batch(self.effects, self.events, self.noted, self.failures)
+        return Result(
+            changes={key: self.records[key] for key in self.changed},
+            outputs=outputs,
+            failures=self.failures,
+            stream_ms=self.stream_ms,
+        )
+
+    # ── state ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _find(self, node: bytes) -> NodeRecord | None:
+        if node in self.records:
+            return self.records[node]
+        found = self.records[node] = self.known.get(node)
+        return found
+
+    def _owns(self, node: bytes) -> bool:
+        return self.agent.owner.partition_of(node) == self.batch.partition
+
+    def _step(self, node: bytes, step: Step) -> None:
+        """Take in what identity says of a node: its record, its messages, its events."""
+        if step.changed:
+            self.records[node] = step.record
+            self.changed.add(node)
+            if isinstance(step.record, Root):
+                self.touched[node] = None
+            else:
+                self.touched.pop(node, None)
+        self.events.extend(step.events)
+        self.queue.extend(step.messages)
+
+    # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _let_time_pass(self, node: bytes) -> None:
+        record = self._find(node)
+        if isinstance(record, Root):
+            advance(record, self.stream_ms, self.brain, self.effects)
+            self.changed.add(node)
+            self.touched[node] = None
+
+    # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take(self, record: Record) -> None:
+        name = self.agent.bare[record.topic]
+        if record.value is None:
+            raise WireError("empty", f"a record without a value means nothing on {name}")
+        if name == topics.TICKS:
+            tick = self.agent.wire.codec(name).decode(record.value)
+            self.stream_ms = max(self.stream_ms, min(tick["at_ms"], record.timestamp_ms))
+        elif name == topics.INBOX:
+            self._take_message(record, record.value)
+        else:
+            self._take_signal(record, name, record.value)
+
+    def _take_signal(self, record: Record, name: str, raw: bytes) -> None:
+        """Take a signal in where it first arrives: check it, name it, and bring it to its customer."""
+        signal = cast("Signal", self.agent.wire.codec(name).decode(raw))
+        # Stream time follows the customers' clocks as corrected, but never past the broker's own: a signal dated 2099
+        # must not run out every customer's labels.
+        at_ms = min(check(signal), record.timestamp_ms)
+        named = self.agent.namer.name(signal, name)
+        for code in named.unusable:
+            self.noted[f"identifier-{code}"] += 1
+        self.stream_ms = max(self.stream_ms, at_ms)
+        arrival = Arrival(named, signal, at_ms, raw, f"{record.topic}/{record.partition}/{record.offset}")
+        if self._find(named.node) is None and not self._owns(named.node):
+            self.travelling.append(Message(named.node, named.node, Deliver(named.node, raw, arrival.origin)))
+            self.noted["forwarded"] += 1
+        else:
+            self._bring(named.node, arrival, hops=0)
+
+    def _take_message(self, record: Record, raw: bytes) -> None:
+        wired = self.agent.wire.codec(topics.INBOX).decode(raw, strict=False)
+        try:
+            message = from_wire(wired)
+        except ValueError as exc:
+            raise WireError("bad-message", str(exc)) from None
+        if not is_node(message.to):
+            raise WireError("bad-message", "the receiving node does not have 16 bytes")
+        body = message.body
+        if isinstance(body, Deliver):
+            name = self.agent.bare.get(body.origin.split("/", 1)[0], "")
+            if not name.startswith("signals."):
+                raise WireError("bad-message", f"a delivered signal names no topic of signals: {body.origin[:80]!r}")
+            signal = cast("Signal", self.agent.wire.codec(name).decode(body.signal, strict=False))
+            at_ms = min(check(signal), record.timestamp_ms)
+            named = self.agent.namer.name(signal, name)
+            self._bring(message.to, Arrival(named, signal, at_ms, body.signal, body.origin), hops=message.hops)
+        else:
+            try:
+                step = self._handle(message)
+            except (ProtocolError, msgspec.DecodeError) as exc:  # raised before anything was changed
+                raise WireError("bad-message", f"{type(exc).__name__}: {exc}") from None
+            self._step(message.to, step)
+
+    def _handle(self, message: Message) -> Step:
+        return identity.handle(self._find(message.to), message, now_ms=self.stream_ms, rules=self.brain.identity)
+
+    def _drain(self) -> None:
+        """Handle messages for nodes of this partition at once, first in first out; the others travel."""
+        queue = self.queue
+        while queue:
+            message = queue.popleft()
+            if self._owns(message.to):
+                self._step(message.to, self._handle(message))
+            else:
+                self.travelling.append(message)
+
+    # ── a signal at its customer ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _bring(self, to: bytes, arrival: Arrival, *, hops: int) -> None:
+        """Follow the pointers from a node to its root, as far as they stay on this partition, and fold the signal."""
+        own = arrival.named.node
+        found = self._find(to)
+        while isinstance(found, Alias):
+            message = Message(to, own, Deliver(own, arrival.raw, arrival.origin), hops)
+            (onward,) = identity.forward(found, message).messages
+            if not self._owns(onward.to):
+                self.travelling.append(onward)
+                return
+            to, hops = onward.to, onward.hops
+            found = self._find(to)
+        if found is None:
+            found = self._open(to, arrival)
+        self.queue.extend(identity.shorten(found, own, hops))
+        self._observe(found, arrival)
+
+    def _open(self, to: bytes, arrival: Arrival) -> Root:
+        named = arrival.named
+        if named.identifier is None or to != named.node:
+            raise SignalError("unknown-customer", f"there is no customer {to.hex()}")
+        step = identity.open_root(to, named.identifier, signal_id=arrival.signal["id"], now_ms=self.stream_ms)
+        self._step(to, step)
+        return cast("Root", step.record)
+
+    def _observe(self, root: Root, arrival: Arrival) -> None:
+        named, signal = arrival.named, arrival.signal
+        fresh = observe(
+            root,
+            named.node,
+            signal,
+            arrival.at_ms,
+            stream_ms=self.stream_ms,
+            brain=self.brain,
+            effects=self.effects,
+        )
+        if fresh is not None:
+            self.changed.add(root.node)
+            self.touched[root.node] = fresh
+        if named.others:
+            step = identity.claim(
+                root, named.others, signal_id=signal["id"], now_ms=self.stream_ms, rules=self.brain.identity
+            )
+            if step.changed:
+                self._step(root.node, step)
+
+    def _profile(self, node: bytes, fresh: GoldenRecord | None) -> Output:
+        root = cast("Root", self.records[node])
+        record = merge(root, self.stream_ms) if fresh is None else fresh
+        return self.agent.wire.output(topics.PROFILES, node, profile_of(root, record))
+
+
+def stage(agent: Customers, *, max_batch: int) -> Stage[NodeRecord]:
+    """Return the agent as a stage of the lane."""
+    wire = agent.wire
+    return Stage(
+        name=STAGE,
+        sources=tuple(wire.topic(name) for name in topics.CUSTOMER_SOURCES),
+        changelog=wire.topic(topics.CUSTOMERS_CHANGELOG),
+        job=agent,
+        encode=state.encode,
+        decode=state.decode,
+        due_ms=state.due_ms,
+        dead_letter=partial(wire.dead_letter, stage=STAGE),
+        max_batch=max_batch,
+    )

@@ -1,0 +1,95 @@
+"""Who a signal names: its identifiers, normalised, as nodes; the strongest first."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from schemas.identifiers import NODE_BYTES, Hasher, Identifier, IdentifierError, normalise, strongest
+from schemas.topics import signals
+from schemas.views import Signal
+from streams.core.errors import SignalError
+
+# What delivery knows of a customer: the id itself. Taken on the outcome channel only.
+CUSTOMER_ID = "customer_id"
+OUTCOME_TOPIC = signals("outcome")
+
+# Identifiers whose node is remembered: a busy customer's are hashed and normalised once. 150 bytes each: 40 MB.
+_REMEMBERED = 250_000
+
+
+class Named(NamedTuple):
+    """The nodes that a signal names.
+
+    Parameters
+    ----------
+    node : the signal's own: that of its strongest identifier
+    identifier : the strongest, or None when the signal names a customer by id
+    others : the other nodes with their identifiers
+    unusable : identifiers that were left out, with their codes
+    """
+
+    node: bytes
+    identifier: Identifier | None
+    others: tuple[tuple[bytes, Identifier], ...]
+    unusable: tuple[str, ...]
+
+
+class Namer:
+    """Turns identifiers into nodes.
+
+    Parameters
+    ----------
+    hasher : holds the secret
+    region : ISO 3166 region for phone numbers without a country code
+    """
+
+    def __init__(self, hasher: Hasher, region: str | None) -> None:
+        @lru_cache(maxsize=_REMEMBERED)
+        def node_of(kind: str, value: str) -> tuple[bytes, Identifier]:
+            identifier = normalise(kind, value, region=region)
+            return hasher.node(identifier), identifier
+
+        self._node_of = node_of
+
+    def name(self, signal: Signal, channel_topic: str) -> Named:
+        """Return the nodes that a signal names.
+
+        Parameters
+        ----------
+        channel_topic : the topic it came in on, without prefix
+
+        Raises
+        ------
+        SignalError
+            no-identifier, when none can be used; the message names each with its reason, never its value
+        """
+        found: dict[bytes, Identifier] = {}
+        unusable: list[str] = []
+        for given in signal["identifiers"]:
+            if given["kind"] == CUSTOMER_ID and channel_topic == OUTCOME_TOPIC:
+                return Named(_customer_node(given["value"]), None, (), ())
+            try:
+                node, identifier = self._node_of(given["kind"], given["value"])
+            except IdentifierError as exc:
+                unusable.append(exc.code)
+                continue
+            found[node] = identifier
+        if not found:
+            reasons = ", ".join(sorted(set(unusable))) or "there is none"
+            raise SignalError("no-identifier", f"no identifier can be used: {reasons}")
+        if len(found) == 1:
+            ((node, first),) = found.items()
+            return Named(node, first, (), tuple(unusable))
+        first = strongest(found.values())
+        node = next(n for n, identifier in found.items() if identifier == first)
+        others = tuple((n, identifier) for n, identifier in found.items() if n != node)
+        return Named(node, first, others, tuple(unusable))
+
+
+def _customer_node(value: str) -> bytes:
+    try:
+        node = bytes.fromhex(value)
+    except ValueError:
+        node = b""
+    if len(node) != NODE_BYTES:
+        raise SignalError("bad-customer-id", f"customer_id is not {2 * NODE_BYTES} hexadecimal digits")
+    return node

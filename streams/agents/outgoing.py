@@ -1,0 +1,111 @@
+"""What a batch sends into the world: effects and events as records of the topics table."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas import topics
+from schemas.identifiers import NODE_BYTES
+from schemas.registry import SchemaRegistry
+from schemas.wire import Codec, codec_of
+from streams.core.customer import Effects
+from streams.core.links import Event, Joined, Merged, Message, Postponed, Refused, to_wire
+from streams.lane.job import Failure, Output
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """Codecs and topic names of one deployment.
+
+    Parameters
+    ----------
+    topic : name without prefix to name with it
+    registry : with one, values are framed as Confluent frames them
+    """
+
+    topic: Callable[[str], str]
+    registry: SchemaRegistry | None = None
+    _codecs: dict[str, Codec] = field(default_factory=dict)
+
+    def codec(self, name: str) -> Codec:
+        """Return the codec of a topic."""
+        found = self._codecs.get(name)
+        if found is None:
+            subject = f"{self.topic(name)}-value"
+            found = self._codecs[name] = codec_of(topics.TOPICS[name].schema, self.registry, subject)
+        return found
+
+    def output(self, name: str, key: bytes | None, value: Mapping[str, Any]) -> Output:
+        """Return a record of a topic."""
+        return Output(self.topic(name), key, self.codec(name).encode(value))
+
+    def tombstone(self, name: str, key: bytes) -> Output:
+        """Return the record that deletes a key."""
+        return Output(self.topic(name), key, None)
+
+    def dead_letter(self, failure: Failure, *, stage: str) -> Output:
+        """Return the dead letter of a record that a stage cannot process."""
+        record = failure.record
+        letter = {
+            "code": failure.code,
+            "detail": failure.detail,
+            "stage": stage,
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "key": record.key,
+            "value": record.value,
+            "at_ms": record.timestamp_ms,
+        }
+        return self.output(topics.DEAD_LETTERS, f"{record.topic}/{record.partition}/{record.offset}".encode(), letter)
+
+
+def of_message(wire: Wire, message: Message, stream_ms: int) -> Output:
+    """Return a message to a node of another partition."""
+    return wire.output(topics.INBOX, message.to, to_wire(message, stream_ms))
+
+
+def of_events(wire: Wire, events: Iterable[Event], at_ms: int) -> list[Output]:
+    """Return what the world hears of identity: who belongs to whom, who merged, what was refused."""
+    outputs: list[Output] = []
+    for event in events:
+        match event:
+            case Joined(node, customer, kind):
+                value: dict[str, Any] = {"customer": customer, "kind": kind, "updated_at_ms": at_ms}
+                outputs.append(wire.output(topics.IDENTITIES, node, value))
+            case Merged(customer, merged, signal_id):
+                outputs.append(wire.output(topics.MERGES, customer, _merge(event, "merged", "link", at_ms)))
+                outputs.append(wire.tombstone(topics.PROFILES, merged))
+            case Refused(customer, other, limit, signal_id):
+                outputs.append(
+                    wire.output(
+                        topics.MERGES, customer, _merge(Merged(customer, other, signal_id), "refused", limit, at_ms)
+                    )
+                )
+            case Postponed():
+                pass  # nothing happened: the next signal that names it tries again; counted by the agent
+    return outputs
+
+
+def _merge(event: Merged, kind: str, reason: str, at_ms: int) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "customer": event.customer,
+        "merged": event.merged,
+        "reason": reason,
+        "signal_id": event.signal_id,
+        "at_ms": at_ms,
+    }
+
+
+def of_effects(wire: Wire, effects: Effects) -> list[Output]:
+    """Return examples, decisions and actions."""
+    outputs = [wire.output(topics.EXAMPLES, e["model"].encode(), e) for e in effects.examples]
+    outputs += [wire.output(topics.DECISIONS, d["customer"], d) for d in effects.decisions]
+    outputs += [wire.output(topics.actions(a["channel"]), a["customer"], a) for a in effects.actions]
+    return outputs
+
+
+def is_node(key: bytes) -> bool:
+    """Say whether bytes have the form of a node."""
+    return len(key) == NODE_BYTES

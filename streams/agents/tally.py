@@ -1,0 +1,68 @@
+"""Counts of what the customers agent does, for Prometheus.
+
+They are counted when a batch has been worked out, before it is committed: a batch that is aborted and done again
+counts twice here. The topics are exact; these are for looking at.
+"""
+
+from collections import Counter as Count
+from collections.abc import Iterable, Mapping, Sequence
+
+from prometheus_client import Counter
+
+from streams.core.customer import Effects
+from streams.core.links import Event, Joined, Merged, Postponed, Refused
+from streams.lane.job import Failure
+
+SIGNALS = Counter("sada_signals_total", "Signals taken into a customer's record.")
+DUPLICATES = Counter("sada_signal_duplicates_total", "Senders' retries dropped by their message id.")
+NOTED = Counter("sada_signal_notes_total", "Signals forwarded, and identifiers left out, by reason.", ["note"])
+IDENTITY = Counter("sada_identity_events_total", "Identity: nodes joined, customers merged, links refused.", ["event"])
+CREATED = Counter("sada_customers_created_total", "Customers first seen.")
+DEAD = Counter("sada_dead_letters_total", "Records that could not be processed.", ["stage", "code"])
+DECISIONS = Counter(
+    "sada_decisions_total", "Decisions by trigger, action chosen, and why held.", ["trigger", "action", "hold"]
+)
+ACTIONS = Counter("sada_actions_total", "Actions sent to their channels.", ["action", "channel"])
+FILTERED = Counter("sada_decision_filtered_total", "Treatments filtered out, by rule.", ["action", "reason"])
+REWARDS = Counter("sada_rewards_total", "Sum of rewards settled, by group.", ["group", "action"])
+REWARDED = Counter("sada_rewards_settled_total", "Decisions whose reward is known, by group.", ["group", "action"])
+EXAMPLES = Counter("sada_examples_total", "Examples written for the learners.", ["model"])
+UNKNOWN_OUTCOMES = Counter(
+    "sada_outcomes_unknown_total", "Outcomes of actions that the customer's record does not know."
+)
+
+_EVENTS = {Joined: "joined", Merged: "merged", Refused: "refused", Postponed: "postponed"}
+
+
+class Tally:
+    """Adds a batch's counts to the metrics, each label once per batch."""
+
+    def batch(
+        self, effects: Effects, events: Iterable[Event], noted: Mapping[str, int], failures: Sequence[Failure]
+    ) -> None:
+        """Count a batch."""
+        SIGNALS.inc(effects.folded)
+        DUPLICATES.inc(effects.duplicates)
+        UNKNOWN_OUTCOMES.inc(effects.unknown_outcomes)
+        for note, count in noted.items():
+            NOTED.labels(note).inc(count)
+        for event, count in Count(_EVENTS[type(event)] for event in events).items():
+            IDENTITY.labels(event).inc(count)
+        CREATED.inc(sum(isinstance(event, Joined) and event.node == event.customer for event in events))
+        for code, count in Count(failure.code for failure in failures).items():
+            DEAD.labels("customers", code).inc(count)
+        for model, count in Count(example["model"] for example in effects.examples).items():
+            EXAMPLES.labels(model).inc(count)
+        self._decided(effects)
+        for settled in effects.settled:
+            group = "treated" if settled.treated else "control"
+            REWARDS.labels(group, settled.contact.action).inc(settled.reward)
+            REWARDED.labels(group, settled.contact.action).inc()
+
+    def _decided(self, effects: Effects) -> None:
+        for decision in effects.decisions:
+            DECISIONS.labels(decision["trigger"], decision["action"] or "", decision["hold"] or "").inc()
+            for filtered in decision["filtered"]:
+                FILTERED.labels(filtered["action"], filtered["reason"]).inc()
+        for action in effects.actions:
+            ACTIONS.labels(action["action"], action["channel"]).inc()

@@ -1,0 +1,143 @@
+"""The composition root of a worker: settings become stages, stages become one Faust application.
+
+To add a stage, write a job over (state, batch), make a ``Stage`` of it, and add a row to ``STAGES``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from confluent_kafka import Producer
+
+from schemas import topics
+from schemas.identifiers import Hasher
+from schemas.registry import SchemaRegistry
+from streams import logs, metrics
+from streams.agents import customers, learners
+from streams.agents.broadcast import BroadcastReader
+from streams.agents.catalogue import LiveCatalogue
+from streams.agents.customers import Customers
+from streams.agents.naming import Namer
+from streams.agents.outgoing import Wire
+from streams.agents.routing import Owner
+from streams.agents.scoring import LiveScorers
+from streams.agents.tally import Tally
+from streams.core.customer import Brain
+from streams.lane.app import build, run
+from streams.lane.config import LaneConfig
+from streams.lane.job import Stage
+from streams.lane.metrics import PrometheusObserver
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Most signals in one transaction: a commit costs some 10 ms whatever its size.
+MAX_BATCH = 1_000
+
+# A worker that has no models yet decides with their priors; it waits so long for those that there are, seconds.
+_CAUGHT_UP_S = 30.0
+
+
+def _customers(settings: Settings, wire: Wire, brain: Callable[[], Brain]) -> Stage[Any]:
+    agent = Customers(
+        wire=wire,
+        namer=Namer(Hasher(settings.secret("node_key")), settings.region),
+        owner=Owner(settings.partitions),
+        brain=brain,
+        tally=Tally(),
+    )
+    return customers.stage(agent, max_batch=MAX_BATCH)
+
+
+def _learners(settings: Settings, wire: Wire, _: Callable[[], Brain]) -> Stage[Any]:
+    return learners.learners_stage(
+        settings.secret("snapshot_key"),
+        topic=settings.topic,
+        dead_letter=partial(wire.dead_letter, stage=learners.NAME),
+    )
+
+
+# Every stateful stage that a worker runs.
+STAGES: Mapping[str, Callable[[Settings, Wire, Callable[[], Brain]], Stage[Any]]] = {
+    "customers": _customers,
+    "learners": _learners,
+}
+
+
+def lane_config(settings: Settings) -> LaneConfig:
+    """Return the lane's configuration."""
+    password = None if settings.kafka_password is None else settings.secret("kafka_password").decode()
+    return LaneConfig(
+        app=settings.topic_prefix + settings.app,
+        bootstrap=settings.kafka,
+        security=settings.kafka_security,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        user=settings.kafka_user,
+        password=password,
+        ca=settings.kafka_ca,
+        store=settings.store,
+        # A worker's own: its metrics port tells workers of one machine apart.
+        directory=settings.var / "lane" / f"worker-{settings.metrics_port}",
+    )
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until it is told to stop or fails; return its exit code (see ``streams.lane.app.run``).
+
+    Raises
+    ------
+    SettingsError
+        when a secret is missing
+    """
+    logs.configure("worker")
+    registry = None if settings.schema_registry is None else SchemaRegistry(settings.schema_registry)
+    wire = Wire(settings.topic, registry)
+    scorers = LiveScorers(settings.secret("snapshot_key"))
+    catalogue = LiveCatalogue(wire.codec(topics.CATALOGUE))
+
+    def brain() -> Brain:
+        return Brain(scorers.current, catalogue.current)
+
+    config = lane_config(settings)
+    stages = [make(settings, wire, brain) for make in STAGES.values()]
+    config.directory.mkdir(parents=True, exist_ok=True)
+    connection = settings.librdkafka()
+    with (
+        BroadcastReader(connection, settings.topic(topics.MODELS), scorers.on_record) as models_reader,
+        BroadcastReader(connection, settings.topic(topics.CATALOGUE), catalogue.on_record) as catalogue_reader,
+    ):
+        for reader in (models_reader, catalogue_reader):
+            if not reader.caught_up.wait(_CAUGHT_UP_S):
+                log.warning("%s is not read yet after %.0f s; going on without", reader.topic, _CAUGHT_UP_S)
+        app = build(config, stages, observer=PrometheusObserver(group=config.app))
+
+        async def serve_metrics() -> None:
+            server = await metrics.serve(settings.metrics_port, live=app.lane.health.live, ready=app.lane.health.ready)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await server.stop()
+
+        async def tick() -> None:
+            await _tick(settings, wire)
+
+        beside = [serve_metrics, tick] if settings.tick_s else [serve_metrics]
+        return run(app, beside=beside)
+
+
+async def _tick(settings: Settings, wire: Wire) -> None:
+    """Write the wall clock to every partition of ``ticks``: a quiet partition's time moves, and its timers fire."""
+    producer = Producer({**settings.librdkafka(), "linger.ms": 5})
+    topic, codec = settings.topic(topics.TICKS), wire.codec(topics.TICKS)
+    try:
+        while True:
+            value = codec.encode({"at_ms": metrics.wall_ms()})
+            for partition in range(settings.partitions):
+                producer.produce(topic, value, partition=partition)
+            producer.poll(0)
+            await asyncio.sleep(settings.tick_s)
+    finally:
+        # 1 s: a tick that is not sent is followed by the next worker's.
+        producer.flush(1.0)

@@ -1,0 +1,196 @@
+"""One customer's turn: what a signal, or the passing of time, does to a root, and what comes of it for the world.
+
+The order matters and is fixed here: what had run out before the signal is closed first, then what the signal answers;
+only then is the customer scored as it now is, a new question opened, and a decision taken.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.views import ActionView, DecisionView, ExampleView, Signal
+from streams.core import attribution, labels
+from streams.core.attribution import Attributed, Settled
+from streams.core.catalogue import Catalogue
+from streams.core.decide import Arm, decide, draw_of
+from streams.core.facet import fold, new_facet, remember_contact
+from streams.core.features import vector as vector_of
+from streams.core.golden_record import merge
+from streams.core.labels import CHURN, INTENT, LEFT, STAYED, LabelRules
+from streams.core.limits import IdentityRules
+from streams.core.moment import Scores
+from streams.core.state import Root, ScoreState
+from streams.core.view import GoldenRecord
+
+# A signal that comes later than this behind its partition's stream time is history: it is folded and learned from, but
+# to act upon it now would answer yesterday's cart.
+STALE_AFTER_MS = 86_400_000
+
+
+class Scored(Protocol):
+    """Both linear models' answer for one customer."""
+
+    @property
+    def p_churn(self) -> float:
+        """Probability of churn, [0, 1]."""
+        ...
+
+    @property
+    def intent(self) -> Mapping[str, float]:
+        """Probability per intent; they sum to 1."""
+        ...
+
+
+class Scorer(Protocol):
+    """The models at one moment, as the core uses them; never changed, only replaced between batches."""
+
+    @property
+    def versions(self) -> Mapping[str, int]:
+        """Model to version; 0 before any."""
+        ...
+
+    def score(self, vector: Sequence[float], /) -> Scored:
+        """Score one customer."""
+        ...
+
+    @property
+    def arm(self) -> Arm:
+        """The bandit's belief about an arm."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """All that decides besides the customer: rules, catalogue and models, the same for a whole batch.
+
+    Parameters
+    ----------
+    catalogue : None before one was published: then nothing is decided
+    """
+
+    scorer: Scorer
+    catalogue: Catalogue | None = None
+    identity: IdentityRules = field(default_factory=IdentityRules)
+    labels: LabelRules = field(default_factory=LabelRules)
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a batch's signals come to outside the customers' own state, in order."""
+
+    examples: list[ExampleView] = field(default_factory=list)
+    decisions: list[DecisionView] = field(default_factory=list)
+    actions: list[ActionView] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+    folded: int = 0
+    duplicates: int = 0
+    unknown_outcomes: int = 0
+
+    def attribute(self, attributed: Attributed) -> None:
+        """Take in what an event came to."""
+        self.settled.extend(attributed.settled)
+        self.examples.extend(attributed.examples)
+        self.unknown_outcomes += attributed.unknown
+
+
+def advance(root: Root, now_ms: int, brain: Brain, effects: Effects) -> None:
+    """Let time pass for a customer: labels and rewards that have run out are settled.
+
+    Parameters
+    ----------
+    root : changed in place
+    now_ms : stream time, or the time of the signal that follows
+    """
+    effects.examples.extend(labels.close_by_time(root, now_ms, brain.labels))
+    effects.attribute(attribution.on_time(root, now_ms))
+
+
+def observe(
+    root: Root, node: bytes, signal: Signal, at_ms: int, *, stream_ms: int, brain: Brain, effects: Effects
+) -> GoldenRecord | None:
+    """Fold a signal into a customer, learn from it, score and decide.
+
+    Parameters
+    ----------
+    root : changed in place
+    node : whose facet the signal belongs to
+    signal : checked
+    at_ms : when it occurred, corrected
+    stream_ms : stream time of the partition, at or after ``at_ms``
+
+    Returns
+    -------
+    The golden record after the signal, or None when it was a sender's retry and nothing changed
+    """
+    facet = root.facets.get(node)
+    if facet is None:
+        facet = root.facets[node] = new_facet(node)
+    if not fold(facet, signal, at_ms):
+        effects.duplicates += 1
+        return None
+    effects.folded += 1
+    advance(root, at_ms, brain, effects)
+    effects.examples.extend(labels.close_by_signal(root, signal, at_ms, brain.labels))
+    outcome = signal.get("outcome")
+    if outcome is not None:
+        attributed = attribution.on_outcome(root, outcome, at_ms, source=signal["source"], signal_id=signal["id"])
+        effects.attribute(attributed)
+        if attributed.withdrawal is not None:
+            facet.consent[attributed.withdrawal.key] = attributed.withdrawal.consent
+    effects.attribute(attribution.on_signal(root, signal, at_ms))
+    return _judge(root, node, signal, at_ms, stream_ms=stream_ms, brain=brain, effects=effects)
+
+
+def _judge(
+    root: Root, node: bytes, signal: Signal, at_ms: int, *, stream_ms: int, brain: Brain, effects: Effects
+) -> GoldenRecord:
+    """Score the customer as it now is, open the labels that wait for what comes next, and decide."""
+    record = merge(root, at_ms)
+    vector = vector_of(record, signal)
+    scored = brain.scorer.score(vector)
+    versions = brain.scorer.versions
+    _keep_scores(root, scored, versions, at_ms)
+    labels.open_labels(
+        root,
+        node,
+        signal,
+        vector,
+        predicted={CHURN: {LEFT: scored.p_churn, STAYED: 1.0 - scored.p_churn}, INTENT: scored.intent},
+        versions=versions,
+        at_ms=at_ms,
+        rules=brain.labels,
+    )
+    catalogue = brain.catalogue
+    if catalogue is None or stream_ms - at_ms > STALE_AFTER_MS:
+        return record
+    for trigger in catalogue.triggered(signal):
+        decided = decide(
+            record=record,
+            root_node=root.node,
+            trigger=trigger,
+            signal=signal,
+            vector=vector,
+            scores=Scores(scored.p_churn, scored.intent, versions),
+            arm=brain.scorer.arm,
+            catalogue=catalogue,
+            draw=draw_of(root.node, signal["id"], trigger.name),
+        )
+        if decided is None:
+            continue
+        effects.decisions.append(decided.decision)
+        root.last_decision = decided.last
+        if decided.action is not None:
+            effects.actions.append(decided.action)
+        if decided.contact is not None:
+            remember_contact(root.facets[node], decided.contact)
+            # The next trigger's caps and cooldowns see this contact.
+            record = merge(root, at_ms)
+    return record
+
+
+def _keep_scores(root: Root, scored: Scored, versions: Mapping[str, int], at_ms: int) -> None:
+    scores = root.scores
+    scores[CHURN] = ScoreState(scored.p_churn, versions[CHURN], at_ms)
+    version = versions[INTENT]
+    for name, p in scored.intent.items():
+        scores[f"intent.{name}"] = ScoreState(p, version, at_ms)
