@@ -321,8 +321,8 @@ def _trigger(
         channels=frozenset(trigger.get("channels", ())),
         when=when,
         actions=mine,
-        gate=Projection(when.names if when else ()),
-        projection=Projection({name for condition in conditions for name in condition.names}),
+        gate=Projection([when] if when else ()),
+        projection=Projection(conditions),
     )
 
 

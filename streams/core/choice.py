@@ -23,8 +23,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtr  # type: ignore[import-untyped]  # no stubs; the CDF of the standard normal
 
 # Points of each alternative's own scale at which all are compared, in standard deviations; denser where its mass
-# lies. With these the probabilities differed from the exact integral by at most 0.0025 in 2,000 random fields.
+# lies, fewer where many alternatives bring theirs. With these the probabilities differed from the exact integral by
+# at most 0.004 in 2,000 random fields of 1 to 12.
 _NODES = np.array([-4.5, -3.0, -2.25, -1.65, -1.2, -0.8, -0.4, 0.0, 0.4, 0.8, 1.2, 1.65, 2.25, 3.0, 4.5])
+_SPARSE_NODES = np.array([-4.0, -2.4, -1.5, -0.7, 0.0, 0.7, 1.5, 2.4, 4.0])
+_SPARSE_FROM = 7
 
 # Beliefs are never so sharp that equal alternatives could not be told apart: a thousandth of the largest mean.
 _RELATIVE_SHARPNESS = 1e-3
@@ -78,8 +81,9 @@ def _best(means: Sequence[float], deviations: Sequence[float]) -> tuple[list[flo
     middle = np.array(means)[:, None]
     spread = np.maximum(deviations, sharpest)[:, None]
     # Below 0 hold wins: those nodes collapse on 0, where the grid begins, and carry no mass.
-    grid = np.zeros(len(means) * _NODES.size + 1)
-    np.maximum((middle + spread * _NODES).ravel(), 0.0, out=grid[1:])
+    nodes = _NODES if len(means) < _SPARSE_FROM else _SPARSE_NODES
+    grid = np.zeros(len(means) * nodes.size + 1)
+    np.maximum((middle + spread * nodes).ravel(), 0.0, out=grid[1:])
     grid.sort()
     below: NDArray[np.float64] = np.maximum(ndtr((grid - middle) / spread), _LEAST)
     all_below = below.prod(axis=0)

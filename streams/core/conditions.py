@@ -4,7 +4,8 @@ A condition reads ``f`` (features by name), ``scores`` (``scores.churn``, ``scor
 (``record.counts.orders``, ``record.traits.city``, ``record.flags.vip``, ...), ``signal`` (``signal.name``, ...) and
 ``now_ms``. CEL itself always ends; what is allowed here is less than CEL, so that a condition costs about as much as
 its text is long: no macros over lists, no regular expressions, bounded length and nesting. Every name is known
-before a condition is taken, so only what it reads is ever converted: 1.8 us for each name, 0.3 us to evaluate.
+before a condition is taken, so only what it reads is ever converted,
+as flat variables: 0.2 to 0.9 us for each name (a nested one costs twice that), 0.3 us to evaluate.
 
 References
 ----------
@@ -34,6 +35,10 @@ class ConditionError(ValueError):
 
 _WORDS = frozenset({"true", "false", "null", "in"})
 _FUNCTIONS = frozenset({"has", "size", "contains", "startsWith", "endsWith", "int", "double", "string"})
+
+# Prefix of the variable that says whether a name has a value.
+_HAS = "has_"
+_PLAIN = re.compile(r"[^A-Za-z0-9]")
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -80,27 +85,59 @@ def _check_size(source: str, tokens: Sequence[_Token]) -> None:
         raise ConditionError(f"has more than {MAX_UNARY} of !, - and ?: simplify it")
 
 
-def _names(tokens: Sequence[_Token]) -> set[Name]:
-    """Return the names that a condition reads; refuse what is not known or not bounded."""
-    found: set[Name] = set()
+def _read_names(tokens: Sequence[_Token]) -> tuple[str, set[Name], set[Name]]:
+    """Return the condition over flat variables, the names that it reads, and those that it asks for by has().
+
+    Refuses what is not known or not bounded.
+    """
+    out: list[str] = []
+    names: set[Name] = set()
+    asked: set[Name] = set()
     at = 0
     while at < len(tokens):
         token = tokens[at]
         following = tokens[at + 1].text if at + 1 < len(tokens) else ""
-        before = tokens[at - 1].text if at else ""
         if token.kind == "word" and following == "(":
             if token.text not in _FUNCTIONS:
                 raise ConditionError(
                     f"the function {token.text}() is not taken; there are {', '.join(sorted(_FUNCTIONS))}"
                 )
-        elif token.kind == "word" and before == ".":
+            if token.text == "has":
+                name, at = _asked(tokens, at + 2)
+                asked.add(name)
+                out.append(_HAS + variable_of(name))
+                continue
+        elif token.kind == "word" and at and tokens[at - 1].text == ".":
             raise ConditionError(f".{token.text} stands where no field can be read")
         elif token.kind == "word" and token.text not in _WORDS:
             parts, at = _path(tokens, at)
-            found.add(known_name(parts))
+            name = known_name(parts)
+            names.add(name)
+            out.append(variable_of(name))
             continue
+        out.append(token.text)
         at += 1
-    return found
+    return " ".join(out), names, asked
+
+
+def _asked(tokens: Sequence[_Token], at: int) -> tuple[Name, int]:
+    """Read what stands in has(...)."""
+    if at < len(tokens) and tokens[at].kind == "word" and tokens[at].text not in _WORDS:
+        parts, at = _path(tokens, at)
+        if at < len(tokens) and tokens[at].text == ")":
+            return known_name(parts), at + 1
+    raise ConditionError("has() takes one name, like has(record.traits.city)")
+
+
+def variable_of(name: Name) -> str:
+    """Return the flat variable under which CEL sees a name: letters as they are, all others by their number.
+
+    Examples
+    --------
+    >>> variable_of(("record", "channels", "call-centre"))
+    'v_record__channels__call_45_centre'
+    """
+    return "v_" + "__".join(_PLAIN.sub(lambda found: f"_{ord(found.group())}_", part) for part in name)
 
 
 def _path(tokens: Sequence[_Token], at: int) -> tuple[Name, int]:
@@ -122,41 +159,38 @@ def _path(tokens: Sequence[_Token], at: int) -> tuple[Name, int]:
     return tuple(parts), at
 
 
-def _nest(values: Iterable[tuple[Name, Any]]) -> dict[str, Any]:
-    activation: dict[str, Any] = {}
-    for name, value in values:
-        place = activation
-        for part in name[:-1]:
-            place = place.setdefault(part, {})
-        if value is not MISSING:
-            place[name[-1]] = value
-    return activation
-
-
 class Projection:
     """Turns a moment into what some conditions need of it, once per decision.
 
     Parameters
     ----------
-    names : all names that the conditions read
+    conditions : all whose context it makes
     """
 
-    __slots__ = ("_readers",)
+    __slots__ = ("_asked", "_readers")
 
-    def __init__(self, names: Iterable[Name]) -> None:
-        self._readers = tuple((name, source_of(name)[0]) for name in sorted(names))
+    def __init__(self, conditions: Iterable["Condition"]) -> None:
+        found = tuple(conditions)
+        names = {name for condition in found for name in condition.names}
+        asked = {name for condition in found for name in condition.asked}
+        self._readers = tuple((variable_of(name), source_of(name)[0]) for name in sorted(names))
+        self._asked = tuple((_HAS + variable_of(name), source_of(name)[0]) for name in sorted(asked))
 
     def context(self, moment: Moment) -> cel.Context:
         """Return CEL's context at a moment."""
-        return cel.Context(variables=_nest((name, read(moment)) for name, read in self._readers))
+        variables = {name: value for name, read in self._readers if (value := read(moment)) is not MISSING}
+        for name, read in self._asked:
+            variables[name] = read(moment) is not MISSING
+        return cel.Context(variables=variables)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A compiled condition and the names that it reads."""
+    """A compiled condition, the names that it reads, and those that it asks for by has()."""
 
     source: str
     names: frozenset[Name]
+    asked: frozenset[Name]
     program: Any
 
     def holds(self, context: cel.Context) -> bool | None:
@@ -188,29 +222,36 @@ def compile_condition(source: str) -> Condition:
     tokens = _tokens(source[: MAX_LENGTH + 1])
     _check_size(source, tokens)
     try:
-        names = frozenset(_names(tokens))
+        flat, names, asked = _read_names(tokens)
     except UnknownNameError as exc:
         raise ConditionError(str(exc)) from None
     try:
-        program = cel.compile(source)
+        program = cel.compile(flat)
     except Exception as exc:  # noqa: BLE001 - the parser raises ValueError, its panics are BaseException and are not hidden
-        raise ConditionError(f"is not CEL: {str(exc).splitlines()[0][:200]}") from None
-    condition = Condition(source, names, program)
+        raise ConditionError(f"is not CEL: {_words(exc)}") from None
+    condition = Condition(source, frozenset(names), frozenset(asked), program)
     _check_type(condition)
     return condition
 
 
+def _words(exc: Exception) -> str:
+    """Return CEL's own words, with names as they were written."""
+    text = str(exc).splitlines()[0]
+    return re.sub(r"v_\w+", lambda found: found.group()[2:].replace("__", "."), text)[:200]
+
+
 def _check_type(condition: Condition) -> None:
     """Run a condition on examples of every type it reads: it must yield true or false."""
-    examples = [(name, source_of(name)[1]) for name in condition.names]
+    examples = [(variable_of(name), source_of(name)[1]) for name in condition.names]
     # Zeros and empties besides, so that both sides of most && and || are met.
     empties = [(name, type(value)()) for name, value in examples]
-    for values in (examples, empties):
+    for values, there in ((examples, True), (empties, False)):
+        variables = dict(values) | {_HAS + variable_of(name): there for name in condition.asked}
         try:
-            result = condition.program.execute(cel.Context(variables=_nest(values)))
+            result = condition.program.execute(cel.Context(variables=variables))
         except (ZeroDivisionError, OverflowError, KeyError):
             continue  # a matter of values, not of types: counts as false at run time
         except Exception as exc:  # noqa: BLE001 - whatever CEL meets is the condition's fault
-            raise ConditionError(f"cannot be computed: {str(exc).splitlines()[0][:200]}") from None
+            raise ConditionError(f"cannot be computed: {_words(exc)}") from None
         if not isinstance(result, bool):
             raise ConditionError(f"yields {type(result).__name__}, not true or false: compare it with something")

@@ -21,7 +21,7 @@ import cel
 
 from schemas.features import FEATURE_SET
 from schemas.views import ActionView, Candidate, DecisionView, Signal
-from streams.core.catalogue import Action, Catalogue, Trigger
+from streams.core.catalogue import Action, Catalogue, Lever, Trigger
 from streams.core.choice import choose, probabilities
 from streams.core.eligibility import Option, eligible, hold_reason
 from streams.core.message import message_of
@@ -43,27 +43,6 @@ class Decided(NamedTuple):
     action: ActionView | None
     contact: Contact | None
     last: LastDecision
-
-
-class Belief(NamedTuple):
-    """The terms of a candidate's score."""
-
-    p: float
-    sd: float
-    value: float
-    context: float
-    lever: float
-    cost: float
-
-    @property
-    def scale(self) -> float:
-        """What a success is worth here, currency units."""
-        return self.value * self.context * self.lever
-
-    @property
-    def score(self) -> float:
-        """Expected score, currency units."""
-        return self.p * self.scale - self.cost
 
 
 def draw_of(customer: bytes, signal_id: str, trigger: str) -> float:
@@ -134,8 +113,7 @@ def decide(
     control = in_control(root_node, policy.control_share, policy.control_salt)
     context = trigger.projection.context(moment)
     options, filtered = eligible(trigger, moment, context, policy, control=control)
-    beliefs = _believe(options, context, vector, arm, catalogue)
-    candidates, hold_p = _weigh(options, beliefs, policy.exploration)
+    candidates, hold_p = _weigh(options, context, vector, arm, catalogue)
     chosen = choose([c["probability"] for c in candidates], draw) if candidates else None
     acts = chosen is not None and not control
     picked = None if chosen is None else candidates[chosen]
@@ -168,59 +146,64 @@ def decide(
     if chosen is None:
         return Decided(decision, None, None, _last(decision))
     option = options[chosen]
-    contact = _contact(decision, option.action, beliefs[chosen].p, scores.versions.get(PROPENSITY, 0))
+    contact = _contact(decision, option.action, candidates[chosen]["p"], scores.versions.get(PROPENSITY, 0))
     action = message_of(decision, contact.action_id, option, moment, catalogue) if acts else None
     return Decided(decision, action, contact, _last(decision))
 
 
-def _believe(
+def _weigh(
     options: Sequence[Option], context: cel.Context, vector: Sequence[float], arm: Arm, catalogue: Catalogue
-) -> list[Belief]:
-    """Return the terms of every option's score."""
+) -> tuple[list[Candidate], float]:
+    """Return the options with the terms of their scores and their probabilities, and the probability of hold."""
     if not options:
-        return []
-    active = [x for x in catalogue.contexts if x.when.holds(context)]
+        return [], 1.0
+    active = [each for each in catalogue.contexts if each.when.holds(context)]
     levers: dict[str, float] = {}
-    beliefs = []
+    candidates: list[Candidate] = []
+    deviations: list[float] = []
     for action, treatment, _ in options:
         factor = 1.0
         for each in active:
             if each.concerns(action, treatment.channel):
                 factor *= each.factor
-        lever = 1.0
+        lever = treatment.weight
         if action.lever is not None:
             if action.lever.id not in levers:
-                when = action.lever.when
-                levers[action.lever.id] = action.lever.factor if when is None or when.holds(context) else 1.0
-            lever = levers[action.lever.id]
-        mean, sd = arm(treatment.arm, vector)
-        if not (isfinite(mean) and isfinite(sd)):
-            mean, sd = 0.0, 1.0  # a model gone wrong knows nothing; its alarm is its metrics, not a dead partition
-        # A linear belief may leave [0, 1]; what is meant is the nearest probability.
-        p = min(max(mean, 0.0), 1.0)
-        beliefs.append(Belief(p, max(sd, 0.0), action.value, factor, lever * treatment.weight, treatment.cost))
-    return beliefs
-
-
-def _weigh(options: Sequence[Option], beliefs: Sequence[Belief], exploration: float) -> tuple[list[Candidate], float]:
-    """Return the candidates with their probabilities, and that of hold."""
-    weighed = probabilities([b.score for b in beliefs], [b.sd * b.scale for b in beliefs], exploration)
-    candidates: list[Candidate] = [
-        {
-            "action": option.action.id,
-            "treatment": option.treatment.id,
-            "channel": option.treatment.channel,
-            "p": belief.p,
-            "sd": belief.sd,
-            "value": belief.value,
-            "context": belief.context,
-            "lever": belief.lever,
-            "score": belief.score,
-            "probability": probability,
-        }
-        for option, belief, probability in zip(options, beliefs, weighed.each, strict=True)
-    ]
+                levers[action.lever.id] = _factor(action.lever, context)
+            lever *= levers[action.lever.id]
+        p, sd = _believe(arm, treatment.arm, vector)
+        scale = action.value * factor * lever
+        deviations.append(sd * scale)
+        candidates.append(
+            {
+                "action": action.id,
+                "treatment": treatment.id,
+                "channel": treatment.channel,
+                "p": p,
+                "sd": sd,
+                "value": action.value,
+                "context": factor,
+                "lever": lever,
+                "score": p * scale - treatment.cost,
+                "probability": 0.0,
+            }
+        )
+    weighed = probabilities([c["score"] for c in candidates], deviations, catalogue.policy.exploration)
+    for candidate, probability in zip(candidates, weighed.each, strict=True):
+        candidate["probability"] = probability
     return candidates, weighed.hold
+
+
+def _factor(lever: Lever, context: cel.Context) -> float:
+    return lever.factor if lever.when is None or lever.when.holds(context) else 1.0
+
+
+def _believe(arm: Arm, name: str, vector: Sequence[float]) -> tuple[float, float]:
+    """Return the belief about an arm's p: a linear one may leave [0, 1], what is meant is the nearest probability."""
+    mean, sd = arm(name, vector)
+    if not (isfinite(mean) and isfinite(sd)):
+        return 0.0, 1.0  # a model gone wrong knows nothing; its alarm is its metrics, not a dead partition
+    return min(max(mean, 0.0), 1.0), max(sd, 0.0)
 
 
 def pack_features(vector: Sequence[float]) -> bytes:

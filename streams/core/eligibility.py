@@ -18,7 +18,6 @@ from streams.core.consent import allowed
 from streams.core.moment import Moment
 from streams.core.quiet import is_quiet, minute_of_day
 from streams.core.state import Contact
-from streams.core.view import GoldenRecord
 
 WEEK_MS = 7 * DAY_MS
 
@@ -79,21 +78,25 @@ def sum_contacts(contacts: Iterable[Contact], policy: Policy, now_ms: int, *, co
         groups are measured at the same moments; else it does not count, as after a merge with a control customer
     """
     found = Contacts()
+    day, week, last_ms = found.day, found.week, found.last_ms
     for contact in contacts:
         if contact.control and not control:
             continue
-        age_ms = now_ms - contact.at_ms
-        found.last_ms[contact.action] = max(contact.at_ms, found.last_ms.get(contact.action, 0))
-        if contact.outcome == "complained":
+        at_ms, outcome = contact.at_ms, contact.outcome
+        if at_ms > last_ms.get(contact.action, -1):
+            last_ms[contact.action] = at_ms
+        if outcome == "complained":
             found.complained |= now_ms - contact.outcome_at_ms < policy.complaint_silence_ms
-        elif contact.outcome == "bounced" and now_ms - contact.outcome_at_ms < policy.bounce_silence_ms:
+        elif outcome == "bounced" and now_ms - contact.outcome_at_ms < policy.bounce_silence_ms:
             found.bounced.add(contact.channel)
-        if contact.purpose not in policy.capped_purposes or contact.outcome in NEVER_ARRIVED or age_ms >= WEEK_MS:
-            continue
-        for where in (contact.channel, ""):
-            found.week[where] = found.week.get(where, 0) + 1
+        age_ms = now_ms - at_ms
+        if age_ms < WEEK_MS and contact.purpose in policy.capped_purposes and outcome not in NEVER_ARRIVED:
+            channel = contact.channel
+            week[channel] = week.get(channel, 0) + 1
+            week[""] = week.get("", 0) + 1
             if age_ms < DAY_MS:
-                found.day[where] = found.day.get(where, 0) + 1
+                day[channel] = day.get(channel, 0) + 1
+                day[""] = day.get("", 0) + 1
     return found
 
 
@@ -120,10 +123,9 @@ def eligible(
             continue
         rules = rules or _Rules(moment, policy, control=control)
         for treatment in action.treatments:
-            address = address_of(moment.record, treatment)
-            reason = rules.broken(action, treatment, address)
+            reason = rules.broken(action, treatment)
             if reason is None:
-                options.append(Option(action, treatment, address))
+                options.append(Option(action, treatment, rules.address(treatment)))
             else:
                 filtered.append({"action": action.id, "treatment": treatment.id, "reason": reason})
     return options, filtered
@@ -142,14 +144,6 @@ def hold_reason(filtered: Iterable[Filtered]) -> str:
     return "no-eligible-action" if furthest in _CONDITION_REASONS else furthest
 
 
-def address_of(record: GoldenRecord, treatment: Treatment) -> str | None:
-    """Return where a treatment would go; None where the customer's id suffices, or where there is no address."""
-    if treatment.address is not None:
-        return treatment.address
-    kind = ADDRESS_KINDS.get(treatment.channel)
-    return None if kind is None else record.address(kind)
-
-
 def _failed_condition(action: Action, context: cel.Context) -> str | None:
     for name, condition in action.conditions:
         holds = condition.holds(context)
@@ -159,62 +153,82 @@ def _failed_condition(action: Action, context: cel.Context) -> str | None:
 
 
 class _Rules:
-    """All rules but the conditions, for one customer at one moment."""
+    """All rules but the conditions, for one customer at one moment; what holds for a whole channel is asked once."""
 
-    __slots__ = ("_contacts", "_control", "_minute", "_policy", "_record", "_signal")
+    __slots__ = ("_addresses", "_barred", "_contacts", "_control", "_moment", "_policy", "_quiet")
 
     def __init__(self, moment: Moment, policy: Policy, *, control: bool) -> None:
-        self._record = moment.record
-        self._signal = moment.signal
+        self._moment = moment
         self._policy = policy
         self._control = control
         self._contacts: Contacts | None = None
-        self._minute: int | None = None
+        self._addresses: dict[str, str | None] = {}
+        self._barred: dict[tuple[str, str], str | None] = {}
+        self._quiet: dict[str, bool] = {}
 
-    def broken(self, action: Action, treatment: Treatment, address: str | None) -> str | None:
-        """Return the first rule that a treatment breaks, in the order of ``REASONS``."""
-        record = self._record
-        now_ms = record.now_ms
+    def address(self, treatment: Treatment) -> str | None:
+        """Return where a treatment would go; None where the customer's id suffices, or where there is no address."""
         channel = treatment.channel
-        if not allowed(record, action.purpose, channel):
-            return "do-not-contact" if record.flags.do_not_contact else "no-consent"
-        if address is None and channel in ADDRESS_KINDS:
-            return "no-address"
-        if self._contacts is None:
-            self._contacts = sum_contacts(record.contacts, self._policy, now_ms, control=self._control)
-        contacts = self._contacts
-        if channel in contacts.bounced:
-            return "bounced"
-        return self._refused(action, contacts) or self._untimely(action, channel, contacts)
+        if channel not in ADDRESS_KINDS:
+            return treatment.address
+        if channel not in self._addresses:
+            self._addresses[channel] = self._moment.record.address(ADDRESS_KINDS[channel])
+        return self._addresses[channel]
 
-    def _refused(self, action: Action, contacts: Contacts) -> str | None:
-        if action.purpose == "marketing" and (contacts.complained or self._record.flags.complained):
-            return "complaint"
-        return None
-
-    def _untimely(self, action: Action, channel: str, contacts: Contacts) -> str | None:
-        now_ms = self._record.now_ms
-        if action.purpose in self._policy.capped_purposes and self._capped(contacts, channel):
-            return "capped"
-        last_ms = contacts.last_ms.get(action.id)
+    def broken(self, action: Action, treatment: Treatment) -> str | None:
+        """Return the first rule that a treatment breaks, in the order of ``REASONS``."""
+        where = (action.purpose, treatment.channel)
+        if where not in self._barred:
+            self._barred[where] = self._bar(treatment, action.purpose)
+        barred = self._barred[where]
+        if barred is not None:
+            return barred
+        now_ms = self._moment.record.now_ms
+        last_ms = self._sent().last_ms.get(action.id)
         if last_ms is not None and now_ms - last_ms < action.cooldown_ms:
             return "cooldown"
-        if channel in self._policy.quiet_hours and is_quiet(self._policy.quiet_hours[channel], self._local_minute()):
+        if self._is_quiet(treatment.channel):
             return "quiet-hours"
         if action.until_ms is not None and now_ms >= action.until_ms:
             return "expired"
         return None
+
+    def _bar(self, treatment: Treatment, purpose: str) -> str | None:
+        """Return what bars a purpose on a channel altogether."""
+        record, channel = self._moment.record, treatment.channel
+        if not allowed(record, purpose, channel):
+            return "do-not-contact" if record.flags.do_not_contact else "no-consent"
+        if channel in ADDRESS_KINDS and self.address(treatment) is None:
+            return "no-address"
+        contacts = self._sent()
+        if channel in contacts.bounced:
+            return "bounced"
+        if purpose == "marketing" and (contacts.complained or record.flags.complained):
+            return "complaint"
+        if purpose in self._policy.capped_purposes and self._capped(contacts, channel):
+            return "capped"
+        return None
+
+    def _sent(self) -> Contacts:
+        if self._contacts is None:
+            record = self._moment.record
+            self._contacts = sum_contacts(record.contacts, self._policy, record.now_ms, control=self._control)
+        return self._contacts
 
     def _capped(self, contacts: Contacts, channel: str) -> bool:
         return _reached(self._policy.total_cap, contacts, "") or _reached(
             self._policy.channel_caps.get(channel), contacts, channel
         )
 
-    def _local_minute(self) -> int:
-        if self._minute is None:
-            name = self._record.trait("time_zone") or self._signal["context"].get("time_zone") or ""
-            self._minute = minute_of_day(self._record.now_ms, name, self._policy.time_zone)
-        return self._minute
+    def _is_quiet(self, channel: str) -> bool:
+        hours = self._policy.quiet_hours.get(channel)
+        if hours is None:
+            return False
+        if channel not in self._quiet:
+            record, signal = self._moment.record, self._moment.signal
+            name = record.trait("time_zone") or signal["context"].get("time_zone") or ""
+            self._quiet[channel] = is_quiet(hours, minute_of_day(record.now_ms, name, self._policy.time_zone))
+        return self._quiet[channel]
 
 
 def _reached(cap: Cap | None, contacts: Contacts, where: str) -> bool:
