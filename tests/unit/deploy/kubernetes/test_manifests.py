@@ -98,6 +98,28 @@ def test_each_has_its_own_kafka_user(name: str) -> None:
     assert name in of_kind("KafkaUser")
 
 
+SECRETS = {
+    "sada-gateway": {"SADA_NODE_KEY", "SADA_INBOX_SECRET", "SADA_REDIS"},
+    "sada-worker": {"SADA_NODE_KEY", "SADA_SNAPSHOT_KEY"},
+    "sada-deliver": {"SADA_INBOX_SECRET", "SADA_REDIS"},
+    "sada-serve": {"SADA_REDIS"},
+}
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_each_has_the_secrets_it_needs_and_no_other(name: str) -> None:
+    """Who takes over the delivery process cannot sign a model."""
+    spec = container(name)
+    given = {
+        entry["name"]
+        for entry in spec["env"]
+        if entry.get("valueFrom", {}).get("secretKeyRef", {}).get("name") == "sada"
+    }
+    assert given == SECRETS[name]
+    sources = [source["secretRef"]["name"] for source in spec["envFrom"] if "secretRef" in source]
+    assert sources == (["sada-channels"] if name == "sada-deliver" else [])
+
+
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_selectors_find_their_pods(name: str) -> None:
     spec = WORKLOADS[name]["spec"]
