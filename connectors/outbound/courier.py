@@ -126,6 +126,8 @@ class Courier:
         while still_ours():
             async with self._slots:
                 await self._rate.wait()
+                if not still_ours():  # waiting for the slot may have taken long
+                    return False
                 outcome = await self._try(delivery, owner)
             if outcome is None:
                 return True

@@ -76,7 +76,7 @@ def live_channel(prefix: str, channel: str, customer: str) -> str:
     return f"{prefix}inbox-live:{channel}:{customer}"
 
 
-def decode(raw: bytes) -> Item:
+def decode(raw: bytes | str) -> Item:
     """Return a stored item."""
     return _decoder.decode(raw)
 
