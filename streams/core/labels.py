@@ -16,29 +16,26 @@ After a merge the pendings of both customers lie in the root's facets; each is c
 import hashlib
 import sys
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from schemas.features import FEATURE_SET
 from schemas.views import ExampleView, Signal
-from streams.core.state import Facet, PendingLabel, Root
+from streams.core.folds import COMPLAINT_MOOD, COMPLAINT_SHARE, SCALES
+from streams.core.mood import mood_of
+from streams.core.state import PendingLabel, Root
+from streams.core.vocabulary import is_activity, is_complaint_reason, role_of
 
 CHURN = "churn"
 INTENT = "intent"
 
 LEFT = "1"
 STAYED = "0"
+LEAVE = "leave"
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-
-# Outcomes that the customer caused; delivered, failed, bounced and expired are the channel's doing.
-CUSTOMER_OUTCOMES: frozenset[str] = frozenset(
-    {"opened", "clicked", "replied", "converted", "dismissed", "complained", "unsubscribed"}
-)
-# What the customer does in a service case; updated, resolved, closed and call_ended are the agent's doing.
-CUSTOMER_SERVICE: frozenset[str] = frozenset({"opened", "call_started"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +63,8 @@ class LabelRules:
     churn_gap_ms: int = 12 * HOUR_MS
     # 30 minutes: the usual end of a web session.
     intent_horizon_ms: int = 30 * 60_000
-    # One signal in five: an example costs some 40 us to learn and 200 bytes of state while it waits.
-    intent_rate: float = 0.2
+    # One signal in ten: an example costs some 150 us to learn and 200 bytes of state while it waits.
+    intent_rate: float = 0.1
 
     def __post_init__(self) -> None:
         if self.churn_horizon_ms <= 0 or self.intent_horizon_ms <= 0:
@@ -85,36 +82,46 @@ INSTACART = LabelRules(anchor="order", churn_horizon_ms=14 * DAY_MS, churn_gap_m
 def intent_of(signal: Signal) -> str | None:
     """Return what the customer does with this signal, as one of INTENTS, or None when it is not the customer's doing.
 
-    Payments, refunds, consent records, traits, outbound messages and deliveries are not.
+    Notes
+    -----
+    A complaint is what the golden record counts as one (``folds``). Reads the words of messages, so up to 20 us.
     """
-    intent: str | None = None
-    match signal["kind"]:
-        case "behaviour" | "survey":
-            intent = "browse"
-        case "transaction":
-            paid = signal.get("transaction")
-            intent = {"order": "buy", "return": "return"}.get(paid["type"]) if paid else None
-        case "message":
-            message = signal.get("message")
-            intent = _of_words(signal) if message and message["direction"] == "inbound" else None
-        case "service":
-            service = signal.get("service")
-            intent = "complain" if service and service["event"] in CUSTOMER_SERVICE else None
-        case "outcome":
-            outcome = signal.get("outcome")
-            if outcome and outcome["event"] in CUSTOMER_OUTCOMES:
-                intent = "complain" if outcome["event"] == "complained" else "browse"
-    return intent
+    if not is_activity(signal):
+        return None
+    if signal["kind"] == "transaction":
+        transaction = signal.get("transaction")
+        return "buy" if transaction is not None and transaction["type"] == "order" else "return"
+    return "complain" if complains(signal) else "browse"
 
 
-def _of_words(signal: Signal) -> str:
-    return "complain" if "complain" in signal["name"] else "browse"
+def complains(signal: Signal) -> bool:
+    """Say whether what the customer does is a complaint: by its name, reason, score or words."""
+    message, service = signal.get("message"), signal.get("service")
+    survey, outcome = signal.get("survey"), signal.get("outcome")
+    words = ""
+    if message is not None:
+        words = f"{message.get('subject') or ''} {message.get('text') or ''}"
+    elif service is not None:
+        if is_complaint_reason(service.get("reason") or ""):
+            return True
+        words = service.get("text") or ""
+    elif survey is not None:
+        score, scale = survey.get("score"), survey.get("scale_max") or SCALES.get(survey["survey"].lower())
+        if score is not None and scale and score <= COMPLAINT_SHARE * scale:
+            return True
+        words = survey.get("text") or ""
+    elif outcome is not None:
+        return outcome["event"] == "complained"
+    mood = mood_of(words) if words else None
+    return (mood is not None and mood <= COMPLAINT_MOOD) or role_of(signal["name"]) == "complaint"
 
 
 def is_anchor(signal: Signal, rules: LabelRules) -> bool:
     """Say whether a signal is the activity that churn is about."""
-    intent = intent_of(signal)
-    return intent == "buy" if rules.anchor == "order" else intent is not None
+    if rules.anchor == "activity":
+        return is_activity(signal)
+    transaction = signal.get("transaction")
+    return transaction is not None and transaction["type"] == "order"
 
 
 def open_labels(
@@ -143,16 +150,21 @@ def open_labels(
     -----
     A late signal (another of the customer's came after it) opens nothing: what followed it is known already.
     """
-    intent = intent_of(signal)
-    if intent is None or any(facet.last_ms > at_ms for facet in root.facets.values()):
+    if not is_activity(signal):
         return []
-    facet = root.facets[node]
+    waiting = set()
+    for facet in root.facets.values():
+        if facet.last_ms > at_ms:
+            return []
+        for pending in facet.pending:
+            waiting.add(pending.model)
     opened: list[str] = []
-    if (intent == "buy" or rules.anchor == "activity") and not _is_open(root, CHURN):
+    if CHURN not in waiting and is_anchor(signal, rules):
         opened.append(CHURN)
-    if not _is_open(root, INTENT) and draw_of(signal["id"]) < rules.intent_rate:
+    if INTENT not in waiting and draw_of(signal["id"]) < rules.intent_rate:
         opened.append(INTENT)
     if opened:
+        facet = root.facets[node]
         packed = pack(vector)
         for model in opened:
             facet.pending.append(
@@ -175,42 +187,44 @@ def close_by_signal(root: Root, signal: Signal, at_ms: int, rules: LabelRules) -
     A signal at or before the score (a late one) answers nothing. One that comes after the label ran out closes it
     as its timer would have.
     """
-    intent = intent_of(signal)
-    if intent is None:
+    if not is_activity(signal):
         return []
-    anchor = intent == "buy" or rules.anchor == "activity"
+    examples: list[ExampleView] = []
+    for facet in root.facets.values():
+        for pending in facet.pending and tuple(facet.pending):
+            label = _answer(pending, signal, at_ms, rules)
+            if label:
+                facet.pending.remove(pending)
+                examples.append(_example(pending, label, min(at_ms, pending.due_ms)))
+    return examples
 
-    def label_of(pending: PendingLabel) -> str | None:
-        if at_ms <= pending.scored_at_ms:
-            return None
-        if pending.model == INTENT:
-            return "leave" if at_ms >= pending.due_ms else intent
-        if not anchor or at_ms < pending.scored_at_ms + rules.churn_gap_ms:
-            return None
-        return LEFT if at_ms >= pending.due_ms else STAYED
 
-    return [
-        _example(pending, label, min(at_ms, pending.due_ms))
-        for facet in root.facets.values()
-        if facet.pending
-        for pending, label in _take(facet, label_of)
-    ]
+def _answer(pending: PendingLabel, signal: Signal, at_ms: int, rules: LabelRules) -> str:
+    """Return the label that a doing of the customer gives a pending score; empty when it gives none."""
+    if at_ms <= pending.scored_at_ms:
+        return ""
+    if at_ms >= pending.due_ms:
+        return _ran_out(pending)
+    if pending.model == INTENT:
+        return intent_of(signal) or ""
+    if at_ms - pending.scored_at_ms < rules.churn_gap_ms or not is_anchor(signal, rules):
+        return ""
+    return STAYED
+
+
+def _ran_out(pending: PendingLabel) -> str:
+    return LEAVE if pending.model == INTENT else LEFT
 
 
 def close_by_time(root: Root, now_ms: int, rules: LabelRules) -> list[ExampleView]:  # noqa: ARG001 - one shape for both
     """Close the labels that have run out at ``now_ms``: churn, or leave; return their examples."""
-
-    def label_of(pending: PendingLabel) -> str | None:
-        if now_ms < pending.due_ms:
-            return None
-        return "leave" if pending.model == INTENT else LEFT
-
-    return [
-        _example(pending, label, pending.due_ms)
-        for facet in root.facets.values()
-        if facet.pending
-        for pending, label in _take(facet, label_of)
-    ]
+    examples: list[ExampleView] = []
+    for facet in root.facets.values():
+        for pending in facet.pending and tuple(facet.pending):
+            if pending.due_ms <= now_ms:
+                facet.pending.remove(pending)
+                examples.append(_example(pending, _ran_out(pending), pending.due_ms))
+    return examples
 
 
 def draw_of(signal_id: str) -> float:
@@ -228,27 +242,8 @@ def example_id(node: bytes, signal_id: str, model: str) -> str:
     return digest.hexdigest()
 
 
-def _is_open(root: Root, model: str) -> bool:
-    return any(pending.model == model for facet in root.facets.values() for pending in facet.pending)
-
-
 def _horizon_ms(model: str, rules: LabelRules) -> int:
     return rules.intent_horizon_ms if model == INTENT else rules.churn_horizon_ms
-
-
-def _take(facet: Facet, label_of: Callable[[PendingLabel], str | None]) -> list[tuple[PendingLabel, str]]:
-    """Take the pendings that have a label out of the facet."""
-    closed: list[tuple[PendingLabel, str]] = []
-    waiting: list[PendingLabel] = []
-    for pending in facet.pending:
-        label = label_of(pending)
-        if label is None:
-            waiting.append(pending)
-        else:
-            closed.append((pending, label))
-    if closed:
-        facet.pending = waiting
-    return closed
 
 
 def _example(pending: PendingLabel, label: str, labelled_at_ms: int) -> ExampleView:
