@@ -15,6 +15,9 @@ METRICS_PORTS_FROM = 8410
 # A health page answers at once or is in trouble; the loop that asks must not be held up for long.
 _ASK_TIMEOUT_S = 1.0
 
+# Five Pythons that import their libraries at once take 30 s on two busy cores, and a worker replays its state.
+_START_TIMEOUT_S = 180.0
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -85,6 +88,7 @@ def specs(rows: Sequence[Row], settings: Mapping[str, str], ports: Mapping[str, 
                     env={**settings, "SADA_METRICS_PORT": str(port)},
                     ready=says_yes(port, "/readyz"),
                     alive=says_yes(port, "/livez"),
+                    start_timeout_s=_START_TIMEOUT_S,
                 )
             )
     return found
