@@ -1,23 +1,17 @@
 """The gateway's composition: its doors, and what surrounds each of them."""
 
 import asyncio
-import importlib
-import importlib.util
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 
-import redis.asyncio
 import structlog
 from aiohttp import web
 
-from connectors.gateway.accept import Acceptance
 from connectors.gateway.access import Access
 from connectors.gateway.body import MAX_BODY
-from connectors.gateway.collect import Collector
 from connectors.gateway.metrics import ANSWERS, SECONDS
 from connectors.gateway.refusal import Refusal
-from connectors.gateway.stubs import Stubs
 
 _log = structlog.get_logger(__name__)
 
@@ -91,11 +85,19 @@ def _allow(response: web.StreamResponse, origin: str) -> None:
     response.headers["Vary"] = "Origin"
 
 
-def build(access: Access, acceptance: Acceptance, version: str) -> web.Application:
-    """Return the application with the doors that need Kafka alone."""
+class Doors(Protocol):
+    """Something with paths."""
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the paths."""
+        ...
+
+
+def build(access: Access, doors: Iterable[Doors]) -> web.Application:
+    """Return the application with these doors."""
     app = web.Application(middlewares=[around(access)], client_max_size=MAX_BODY)
-    Collector(access, acceptance).add_routes(app)
-    Stubs(access, version).add_routes(app)
+    for door in doors:
+        door.add_routes(app)
 
     async def background(_: web.Application) -> Any:
         task = asyncio.create_task(access.keep_fresh())
@@ -105,11 +107,3 @@ def build(access: Access, acceptance: Acceptance, version: str) -> web.Applicati
 
     app.cleanup_ctx.append(background)
     return app
-
-
-def add_inbox(app: web.Application, *, settings: Any, client: "redis.asyncio.Redis") -> bool:
-    """Add the inbox's routes when the outbound part is installed; say whether it is."""
-    if importlib.util.find_spec("connectors.outbound.inbox_http") is None:
-        return False
-    importlib.import_module("connectors.outbound.inbox_http").add_routes(app, settings=settings, redis=client)
-    return True

@@ -13,13 +13,14 @@ def gateway() -> None:
 
     from connectors.gateway.keys import KeyFileError  # noqa: PLC0415
     from connectors.gateway.server import main  # noqa: PLC0415
+    from connectors.gateway.webhooks import WebhookFileError  # noqa: PLC0415
     from streams import logs  # noqa: PLC0415
     from streams.settings import Settings, SettingsError  # noqa: PLC0415
 
     logs.configure("gateway")
     try:
         failed = uvloop.run(main(Settings()))
-    except (SettingsError, KeyFileError, OSError, ValueError) as error:
+    except (SettingsError, KeyFileError, WebhookFileError, OSError, ValueError) as error:
         typer.echo(f"gateway: {error}", err=True)
         raise typer.Exit(1) from None
     if failed:

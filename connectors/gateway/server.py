@@ -4,14 +4,21 @@ import asyncio
 import importlib.metadata
 import signal
 
+import redis.asyncio
 import structlog
 from aiohttp import web
 
 from connectors.gateway.accept import Acceptance
 from connectors.gateway.access import Access
 from connectors.gateway.app import build
+from connectors.gateway.collect import Collector
+from connectors.gateway.customers import Customers, Lookup
 from connectors.gateway.keys import Key, KeyRing, hash_of, path_of
 from connectors.gateway.producer import SignalProducer
+from connectors.gateway.stubs import Stubs
+from connectors.gateway.webhooks import Webhooks, load_sources
+from connectors.outbound.inbox_http import add_routes as add_inbox
+from connectors.serve.keys import ViewKeys
 from schemas.identifiers import Hasher
 from streams import metrics
 from streams.settings import Settings
@@ -21,6 +28,12 @@ _log = structlog.get_logger(__name__)
 # How often readiness asks the broker, in seconds, and how long requests have to end at shutdown.
 _ASK_EVERY_S = 2.0
 _GRACE_S = 10.0
+
+# Redis answers within so long, in seconds, or counts as away: a lookup is not worth more of a person's time.
+_REDIS_TIMEOUT_S = 1.0
+
+# Longest request line and header taken, bytes: an identifier of 10 kB gets an answer in JSON, not the parser's.
+_MAX_LINE = 16_384
 
 
 class Gateway:
@@ -48,11 +61,17 @@ class Gateway:
         settings = self.settings
         ring = KeyRing(path_of(settings), _own_keys(settings))
         access = Access(ring, settings.trusted_proxies)
-        hasher = Hasher(settings.secret("node_key"))
         producer = SignalProducer(settings.librdkafka())
-        acceptance = Acceptance(producer, hasher, topic=settings.topic, region=settings.region)
-        app = build(access, acceptance, importlib.metadata.version("sada"))
-        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_GRACE_S)
+        client = _redis(settings)
+        app = _application(settings, access, producer, client)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            shutdown_timeout=_GRACE_S,
+            max_line_size=_MAX_LINE,
+            max_field_size=_MAX_LINE,
+        )
         await runner.setup()
         site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024)
         watching = asyncio.create_task(self._watch(producer, stop))
@@ -72,6 +91,7 @@ class Gateway:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
             await runner.cleanup()
+            await client.aclose()
             left = await asyncio.to_thread(producer.close)
             if left:
                 _log.warning("records not acknowledged at the end", count=left)
@@ -92,6 +112,31 @@ class Gateway:
 
 def _alive(producer: SignalProducer) -> tuple[bool, str]:
     return (False, producer.fatal) if producer.fatal else (True, "ok")
+
+
+def _redis(settings: Settings) -> "redis.asyncio.Redis":
+    return redis.asyncio.Redis.from_url(
+        settings.redis.get_secret_value(), socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
+    )
+
+
+def _application(
+    settings: Settings, access: Access, producer: SignalProducer, client: "redis.asyncio.Redis"
+) -> web.Application:
+    hasher = Hasher(settings.secret("node_key"))
+    acceptance = Acceptance(producer, hasher, topic=settings.topic, region=settings.region)
+    lookup = Lookup(client, ViewKeys(settings.topic_prefix), hasher, settings.region)
+    sources = load_sources(settings)
+    webhooks = Webhooks(
+        access, acceptance, sources, client=client, prefix=settings.topic_prefix, public_url=settings.public_url
+    )
+    version = importlib.metadata.version("sada")
+    app = build(access, [Collector(access, acceptance), Stubs(access, version), webhooks, Customers(access, lookup)])
+    if settings.inbox_secret is None:
+        _log.info("no inbox and no links in messages: SADA_INBOX_SECRET is not set")
+    else:
+        add_inbox(app, settings=settings, redis=client)
+    return app
 
 
 def _own_keys(settings: Settings) -> tuple[Key, ...]:

@@ -36,6 +36,9 @@ _CHANNELS = {
 }
 _APP_LIBRARIES = ("ios", "android", "kotlin", "swift", "flutter", "react-native", "react_native")
 
+# Kinds that a source may name; a customer's own id is for Sada's parts among themselves.
+_NAMEABLE = frozenset(KINDS) - {"customer_id"}
+
 _TRAIT_KINDS = ("email", "phone", "loyalty_id", "crm_id")
 _NAMED = frozenset({*_TRAIT_KINDS, "anonymousId", "id"})
 # Properties that the payloads take; the rest is kept in context.extra.
@@ -256,7 +259,7 @@ def usable(named: list[tuple[str, object]], region: str | None) -> list[Identifi
         if value is None or value == "":
             continue
         words = value if type(value) is str else text(value)
-        if words is None or kind not in KINDS:
+        if words is None or kind not in _NAMEABLE:
             refused.append(f"{kind[:40]} is not usable")
             continue
         outcome = (

@@ -1,0 +1,160 @@
+"""The customer API: a golden record by any identifier, each role seeing its own fields."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import redis.asyncio
+from aiohttp import web
+from redis import RedisError
+
+from connectors.gateway.access import Access
+from connectors.gateway.refusal import Refusal, answer, unavailable
+from connectors.serve.keys import ViewKeys
+from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError, normalise
+
+# What a key without the right to reveal sees: numbers and states, no words of or about the person.
+MASKED_FIELDS = (
+    "customer",
+    "updated_at_ms",
+    "created_at_ms",
+    "last_seen_ms",
+    "value",
+    "flags",
+    "consent",
+    "scores",
+    "next_action",
+)
+
+
+class Lookup:
+    """Finds profiles in the view.
+
+    Parameters
+    ----------
+    client : of Redis
+    keys : names in Redis
+    hasher : makes nodes
+    region : for phone numbers without a country code
+    """
+
+    def __init__(self, client: "redis.asyncio.Redis", keys: ViewKeys, hasher: Hasher, region: str | None) -> None:
+        self._redis = client
+        self._keys = keys
+        self._hasher = hasher
+        self._region = region
+
+    async def by_identifier(self, kind: str, value: str) -> dict[str, Any] | None:
+        """Return the profile of whoever has an identifier, or None.
+
+        Raises
+        ------
+        IdentifierError
+            when it is none
+        Refusal
+            503 when Redis is away
+        """
+        return await self.by_node(self._hasher.node(normalise(kind, value, region=self._region)))
+
+    async def by_node(self, node: bytes) -> dict[str, Any] | None:
+        """Return the profile of the customer that a node belongs to, or None; a customer's id is a node, too.
+
+        Raises
+        ------
+        Refusal
+            503 when Redis is away
+        """
+        try:
+            owner = await self._read(self._keys.node(node))
+            customer = node if owner is None else bytes.fromhex(owner.decode())
+            raw = await self._read(self._keys.profile(customer))
+        except RedisError as error:
+            raise unavailable("the view is away for a moment") from error
+        if raw is None:
+            return None
+        profile: dict[str, Any] = orjson.loads(raw)
+        return profile
+
+    async def _read(self, key: str) -> bytes | None:
+        found: Any = await self._redis.get(key)
+        return found if found is None else bytes(found)
+
+
+class Customers:
+    """The handlers."""
+
+    def __init__(self, access: Access, lookup: Lookup) -> None:
+        self._access = access
+        self._lookup = lookup
+
+    def add_routes(self, app: web.Application) -> None:
+        """Add the paths."""
+        app.router.add_get("/v1/customers/id/{hex}", self._by_id)
+        app.router.add_get("/v1/customers/{kind}/{value}", self._by_identifier)
+
+    async def _by_id(self, request: web.Request) -> web.Response:
+        reveal = self._may(request)
+        node = node_of(request.match_info["hex"])
+        return _shown(await self._lookup.by_node(node), reveal=reveal)
+
+    async def _by_identifier(self, request: web.Request) -> web.Response:
+        reveal = self._may(request)
+        try:
+            profile = await self._lookup.by_identifier(request.match_info["kind"], request.match_info["value"])
+        except IdentifierError as error:
+            raise Refusal(400, "bad-identifier", str(error)) from None
+        return _shown(profile, reveal=reveal)
+
+    def _may(self, request: web.Request) -> bool:
+        self._access.check_address(self._access.address(request))
+        key = self._access.passed(self._access.key_of(request), "lookup", request)
+        self._access.check_events(key, 1)
+        return key.may("reveal")
+
+
+def node_of(text: str) -> bytes:
+    """Return the node that hexadecimal digits name.
+
+    Raises
+    ------
+    Refusal
+        400 bad-identifier
+    """
+    try:
+        node = bytes.fromhex(text) if len(text) == 2 * NODE_BYTES else b""
+    except ValueError:
+        node = b""
+    if len(node) != NODE_BYTES:
+        raise Refusal(400, "bad-identifier", f"a customer's id has {2 * NODE_BYTES} hexadecimal digits")
+    return node
+
+
+def _shown(profile: Mapping[str, Any] | None, *, reveal: bool) -> web.Response:
+    if profile is None:
+        raise Refusal(404, "not-found", "no customer is known by this")
+    response = answer(profile if reveal else masked(profile))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def masked(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a key without the right to reveal sees of a profile."""
+    found = {name: profile[name] for name in MASKED_FIELDS if name in profile}
+    found["members"] = [
+        {"kind": member["kind"], "value": mask(member["value"]), "since_ms": member["since_ms"]}
+        for member in profile.get("members", ())
+    ]
+    history = profile.get("history", {})
+    found["history"] = {name: value for name, value in history.items() if name != "timeline"}
+    return found
+
+
+def mask(value: str) -> str:
+    """Return an identifier's value so that who knows it recognises it, and nobody else learns it.
+
+    Examples
+    --------
+    >>> mask("sara@example.com"), mask("u1")
+    ('s…om', '…')
+    """
+    return f"{value[0]}…{value[-2:]}" if len(value) >= 8 else "…"
