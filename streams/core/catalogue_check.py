@@ -87,9 +87,12 @@ def load_catalogue(document: bytes, version: str) -> Catalogue:
         raise refuse("its version is not the SHA-256 of its document: published by something else than sada")
     try:
         value = orjson.loads(document)
+        same = canonical(value) == document
     except orjson.JSONDecodeError as exc:
         raise refuse(f"not JSON: {exc}") from None
-    if canonical(value) != document:
+    except TypeError as exc:  # orjson reads deeper than it writes
+        raise refuse(f"not canonical JSON: {exc}") from None
+    if not same:
         raise refuse("not canonical JSON: published by something else than sada")
     return _checked(Document("published catalogue", value))
 
@@ -217,7 +220,7 @@ def _check_sense(document: Document) -> None:
         _check_action(document, path, action)
     used = {name for action in value["actions"] for name in action["triggers"]}
     for name in triggers:
-        if name not in used:
+        if name not in used and used <= triggers.keys():  # else the name is probably misspelled there, as told
             document.problem(("triggers", name), "leads to no action: name it in an action's triggers, or remove it")
 
 

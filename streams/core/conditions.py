@@ -68,11 +68,9 @@ def _tokens(source: str) -> list[_Token]:
     return tokens
 
 
-def _check_size(source: str, tokens: Sequence[_Token]) -> None:
+def _check_size(tokens: Sequence[_Token]) -> None:
     if not tokens:
         raise ConditionError("is empty: leave the field out, or write true")
-    if len(source) > MAX_LENGTH:
-        raise ConditionError(f"has {len(source)} characters; at most {MAX_LENGTH} are taken: split it")
     depth = 0
     for token in tokens:
         if token.text in "([":
@@ -219,8 +217,10 @@ def compile_condition(source: str) -> Condition:
     >>> sorted(compile_condition("f.cart_items > 0 && !record.flags.complained").names)
     [('f', 'cart_items'), ('record', 'flags', 'complained')]
     """
-    tokens = _tokens(source[: MAX_LENGTH + 1])
-    _check_size(source, tokens)
+    if len(source) > MAX_LENGTH:
+        raise ConditionError(f"has {len(source)} characters; at most {MAX_LENGTH} are taken: split it")
+    tokens = _tokens(source)
+    _check_size(tokens)
     try:
         flat, names, asked = _read_names(tokens)
     except UnknownNameError as exc:
