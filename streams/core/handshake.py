@@ -22,8 +22,6 @@ Why it ends and why no limit is ever broken:
   offer lapses waits for that.
 """
 
-import msgspec
-
 from schemas.identifiers import Identifier
 from streams.core.limits import add, broken_limit, count_members
 from streams.core.links import (
@@ -32,12 +30,10 @@ from streams.core.links import (
     Compress,
     Joined,
     Link,
-    Merged,
     Postponed,
     Propose,
-    Verdict,
 )
-from streams.core.state import Alias, Asked, Claim, Member, Promise, Proposal, Refusal, Root, Waiting, decode, encode
+from streams.core.state import Alias, Asked, Claim, Member, Promise, Proposal, Refusal, Root, Waiting, encode
 from streams.core.turn import (
     MAX_ASKED,
     MAX_CLAIMS,
@@ -90,43 +86,11 @@ def _answer_asked(turn: Turn) -> bool:
         if limit is None:
             sure = add(sure, asked.counts)
             root.promises[other] = Promise(asked.counts, asked.signal_id)
-            _answer_proposal(turn, other, asked.signal_id, "accept")
+            turn.answer_proposal(other, asked.signal_id, "accept")
         else:
             refuse(turn, asked.theirs, other, limit, asked.signal_id)
-            _answer_proposal(turn, other, asked.signal_id, "refuse", limit)
+            turn.answer_proposal(other, asked.signal_id, "refuse", limit)
     return not root.asked
-
-
-def _answer_proposal(turn: Turn, to: bytes, signal_id: str, verdict: Verdict, limit: str = "") -> None:
-    root = turn.root
-    turn.send(
-        to,
-        Answer(
-            root.node,
-            root.created_at_ms,
-            root.node,
-            verdict,
-            limit,
-            to_proposal=True,
-            releases=False,
-            signal_id=signal_id,
-        ),
-    )
-
-
-def _answer_link(turn: Turn, link: Link, verdict: Verdict, limit: str = "") -> None:
-    root = turn.root
-    answer = Answer(
-        root.node,
-        root.created_at_ms,
-        link.node,
-        verdict,
-        limit,
-        to_proposal=False,
-        releases=link.offer,
-        signal_id=link.signal_id,
-    )
-    turn.send(link.root, answer)
 
 
 def _place_claims(turn: Turn) -> None:
@@ -142,26 +106,12 @@ def _place_claims(turn: Turn) -> None:
         limit = broken_limit(turn.rules, members, one)
         if limit is not None:
             refuse(turn, node, node, limit, claim.signal_id)
-            turn.send(node, _note(root, limit, claim.signal_id))
+            turn.note_refusal(node, limit, claim.signal_id)
         elif not broken_limit(turn.rules, taken, one):
             taken = add(taken, one)
             claim.stage, claim.at_ms = Stage.OFFERED, turn.now_ms
             link = Link(root.node, root.created_at_ms, node, members, offer=True, signal_id=claim.signal_id)
             turn.send(node, link)
-
-
-def _note(root: Root, limit: str, signal_id: str) -> Answer:
-    """Return what tells the other side of a link that this root refused it by itself."""
-    return Answer(
-        root.node,
-        root.created_at_ms,
-        root.node,
-        "refuse",
-        limit,
-        to_proposal=False,
-        releases=False,
-        signal_id=signal_id,
-    )
 
 
 def hold_claim(turn: Turn, node: bytes, identifier: Identifier, signal_id: str) -> bool:
@@ -196,9 +146,9 @@ def on_link(turn: Turn, link: Link) -> None:
     limit = broken_limit(turn.rules, count_members(root), link.counts)
     if limit is not None:
         refuse(turn, link.root, link.root, limit, link.signal_id)
-        _answer_link(turn, link, "refuse", limit)
+        turn.answer_link(link, "refuse", limit)
     elif rank(root) < (link.created_at_ms, link.root):
-        _answer_link(turn, link, "move")
+        turn.answer_link(link, "move")
     else:
         _move_later(turn, link)
 
@@ -209,7 +159,7 @@ def _move_later(turn: Turn, link: Link) -> None:
     known = _wants_to(root, link.root)
     if not known and len(root.waiting) >= MAX_WAITING:
         turn.events.append(Postponed(root.node, link.root, link.signal_id))
-        _answer_link(turn, link, "again")
+        turn.answer_link(link, "again")
         return
     free = root.proposal is None and not root.waiting and not is_tied(root)
     if not known:
@@ -217,7 +167,7 @@ def _move_later(turn: Turn, link: Link) -> None:
     if free:
         _propose(turn, releases=link.offer)  # one message answers both
     elif link.offer:
-        _answer_link(turn, link, "later")
+        turn.answer_link(link, "later")
 
 
 def _wants_to(root: Root, other: bytes) -> bool:
@@ -232,16 +182,17 @@ def on_propose(turn: Turn, propose: Propose) -> None:
         raise ProtocolError(f"root {root.node.hex()} is asked by {propose.root.hex()}, which is not larger")
     if propose.releases:
         _release(turn, propose.node)
-    _take_asked(turn, propose.root, Asked(propose.counts, propose.node, propose.signal_id))
+    take_asked(turn, propose.root, Asked(propose.counts, propose.node, propose.signal_id))
     advance(turn)
 
 
-def _take_asked(turn: Turn, other: bytes, asked: Asked) -> None:
+def take_asked(turn: Turn, other: bytes, asked: Asked) -> None:
+    """Keep a proposal until it can be answered."""
     if len(turn.root.asked) < MAX_ASKED:
         turn.root.asked[other] = asked
     else:
         turn.events.append(Postponed(turn.root.node, other, asked.signal_id))
-        _answer_proposal(turn, other, asked.signal_id, "again")
+        turn.answer_proposal(other, asked.signal_id, "again")
 
 
 def _release(turn: Turn, node: bytes) -> Claim:
@@ -283,7 +234,7 @@ def _on_link_answered(turn: Turn, answer: Answer) -> None:
         del root.claims[answer.node]
         turn.events.append(Joined(answer.node, root.node, claim.kind))
     elif answer.verdict == "move":
-        _tie(turn, answer.root, Waiting(answer.created_at_ms, root.node, answer.node, answer.signal_id))
+        tie(turn, answer.root, Waiting(answer.created_at_ms, root.node, answer.node, answer.signal_id))
     elif answer.verdict == "refuse":
         remember(turn, answer.node, Refusal(answer.root, answer.limit, answer.signal_id, turn.now_ms))
     elif answer.verdict == "again":
@@ -291,7 +242,7 @@ def _on_link_answered(turn: Turn, answer: Answer) -> None:
     advance(turn)
 
 
-def _tie(turn: Turn, other: bytes, link: Waiting) -> None:
+def tie(turn: Turn, other: bytes, link: Waiting) -> None:
     """See to it that another root and we become one: we move to a smaller one, a larger one is asked to come."""
     root = turn.root
     if other in root.members or link.theirs in root.members or _wants_to(root, other):
@@ -307,44 +258,5 @@ def _tie(turn: Turn, other: bytes, link: Waiting) -> None:
         turn.events.append(Postponed(root.node, other, link.signal_id))
 
 
-def on_absorb(turn: Turn, absorb: Absorb) -> None:
-    """Take in all that a larger root held, and what it left open."""
-    root = turn.root
-    other = _opened(absorb)
-    both = root.facets.keys() & other.facets.keys()
-    if both:
-        raise ProtocolError(f"roots {root.node.hex()} and {other.node.hex()} both hold facet {min(both).hex()}")
-    root.promises.pop(other.node, None)
-    root.facets.update(other.facets)
-    root.members.update(other.members)
-    turn.events.append(Merged(root.node, other.node, absorb.signal_id))
-    turn.events.extend(Joined(node, root.node, member.kind) for node, member in other.members.items())
-    for theirs, refusal in other.refusals.items():
-        remember(turn, theirs, refusal)
-    for node in other.members:
-        claim = root.claims.get(node)
-        if claim is not None and claim.stage != Stage.OFFERED:
-            del root.claims[node]
-    for proposer, asked in other.asked.items():
-        _take_asked(turn, proposer, asked)
-    for to, link in other.waiting.items():
-        _tie(turn, to, link)
-    for node, claim in other.claims.items():
-        if claim.stage == Stage.HELD:
-            hold_claim(turn, node, Identifier(claim.kind, claim.value), claim.signal_id)
-    advance(turn)
-
-
-def _opened(absorb: Absorb) -> Root:
-    """Return the root that travels."""
-    try:
-        record = decode(absorb.root_state)
-    except msgspec.DecodeError as exc:
-        raise ProtocolError(f"the state of root {absorb.root.hex()} cannot be read: {exc}") from exc
-    if not isinstance(record, Root) or record.node != absorb.root:
-        raise ProtocolError(f"the state that came for root {absorb.root.hex()} is another's")
-    return record
-
-
-def on_compress(turn: Turn, compress: Compress) -> None:
+def on_compress(_turn: Turn, _compress: Compress) -> None:
     """Do nothing: a root has no pointer."""

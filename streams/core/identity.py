@@ -3,7 +3,7 @@
 Every function here touches one record: the agent looks up the record of ``message.to``, calls ``handle``, writes the
 record and sends the messages; those for its own partition it handles at once, first in first out, the others go
 through the inbox. Messages are exactly once and in order per pair of partitions; no other assumption is made. The
-handshake itself is in ``handshake``.
+handshake itself is in ``handshake`` and ``absorb``.
 
 Records are changed in place, as the lane allows: a batch that fails forgets them.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 from schemas.identifiers import Identifier
 from streams.core import handshake
+from streams.core.absorb import on_absorb
 from streams.core.limits import IdentityRules
 from streams.core.links import Absorb, Answer, Compress, Joined, Link, Message, Propose, Step
 from streams.core.state import Alias, Member, NodeRecord, Root
@@ -25,7 +26,7 @@ _HANDLERS: Mapping[type, Callable[[Turn, Any], None]] = {
     Link: handshake.on_link,
     Propose: handshake.on_propose,
     Answer: handshake.on_answer,
-    Absorb: handshake.on_absorb,
+    Absorb: on_absorb,
     Compress: handshake.on_compress,
 }
 
@@ -82,7 +83,7 @@ def handle(record: NodeRecord | None, message: Message, *, now_ms: int, rules: I
     body = message.body
     if isinstance(record, Alias):
         if isinstance(body, Compress):
-            return _repoint(record, message.to, body, now_ms)
+            return _repoint(record, body, now_ms)
         return forward(record, message)
     if record is None:
         return _first_contact(message, now_ms)
@@ -122,8 +123,8 @@ def shorten(root: Root, via: bytes, hops: int) -> tuple[Message, ...]:
     return ()
 
 
-def _repoint(alias: Alias, node: bytes, compress: Compress, now_ms: int) -> Step:
-    if compress.root in (alias.to, node):
+def _repoint(alias: Alias, compress: Compress, now_ms: int) -> Step:
+    if compress.root == alias.to:
         return Step(alias, changed=False)
     return Step(Alias(compress.root, now_ms))
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from streams.core.limits import IdentityRules, add, count_members
-from streams.core.links import Body, Event, Message, Refused, Step
+from streams.core.links import Answer, Body, Event, Link, Message, Refused, Step, Verdict
 from streams.core.state import NodeRecord, Refusal, Root
 
 # Bounds of what a root remembers, so that a shared till costs no more than a family. Above them a link is put off
@@ -47,6 +47,32 @@ class Turn:
     def send(self, to: bytes, body: Body) -> None:
         """Queue a message from this root."""
         self.messages.append(Message(to, self.root.node, body))
+
+    def answer_link(self, link: Link, verdict: Verdict, limit: str = "") -> None:
+        """Answer a link, and the offer that it makes."""
+        answer = self._answer(link.node, verdict, limit, link.signal_id)
+        self.send(link.root, answer._replace(releases=link.offer))
+
+    def answer_proposal(self, to: bytes, signal_id: str, verdict: Verdict, limit: str = "") -> None:
+        """Answer a larger root's proposal."""
+        self.send(to, self._answer(self.root.node, verdict, limit, signal_id)._replace(to_proposal=True))
+
+    def note_refusal(self, to: bytes, limit: str, signal_id: str) -> None:
+        """Tell the other side of a link that it was refused here without asking."""
+        self.send(to, self._answer(self.root.node, "refuse", limit, signal_id))
+
+    def _answer(self, node: bytes, verdict: Verdict, limit: str, signal_id: str) -> Answer:
+        root = self.root
+        return Answer(
+            root.node,
+            root.created_at_ms,
+            node,
+            verdict,
+            limit,
+            to_proposal=False,
+            releases=False,
+            signal_id=signal_id,
+        )
 
     def step(self) -> Step:
         """Return what the turn comes to."""
