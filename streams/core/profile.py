@@ -19,7 +19,7 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
 
     Notes
     -----
-    Pure; about 8 us. Nullable records are (name, fields) pairs: fastavro then does not search the union.
+    Pure; about 6 us. Maps and lists of the record are shared with it: encode before folding again.
     """
     now_ms = record.now_ms
     decided = root.last_decision
@@ -50,7 +50,7 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
             for c in record.contacts[:MAX_CONTACTS]
         ],
         "scores": {name: {"p": s.p, "version": s.version, "at_ms": s.at_ms} for name, s in root.scores.items()},
-        "next_action": None if decided is None else ("sada.NextAction", _next_action(decided)),
+        "next_action": None if decided is None else _next_action(decided),
         "refusals": [
             {"other": r.other, "reason": r.limit, "signal_id": r.signal_id, "at_ms": r.at_ms}
             for r in root.refusals.values()
