@@ -112,7 +112,7 @@ def test_a_facet_is_the_same_whatever_order_its_signals_arrive_in(arrived: list[
 def test_bounded_lists_and_sessions_do_not_depend_on_order(arrived: list[Signal]) -> None:
     """Beyond every bound, the newest first or the oldest first come to the same."""
     own = [signal | {"id": f"s{number}"} for number, signal in enumerate(arrived)]
-    newest_first = sorted(own, key=lambda signal: -signal["occurred_at_ms"])  # type: ignore[operator]  # TypedDict | dict
+    newest_first = sorted(own, key=lambda signal: -signal["occurred_at_ms"])
     oldest_first = newest_first[::-1]
     assert _history(_fold_all(newest_first)) == _history(_fold_all(oldest_first))
 
