@@ -9,13 +9,12 @@ from models.base import CHURNED, STAYED
 from models.checks import check_features, check_label, check_probabilities
 from models.metrics import BinaryMetrics
 from models.scaling import FlooredScaler
+from models.steps import SettlingStep
 from schemas.features import FEATURE_NAMES, FEATURE_SET, INDEX
 from schemas.views import ExampleView
 
 # Before any snapshot: a fifth. It decides nothing, since nothing is ranked by a score of version 0 alone.
 PRIOR_P_CHURN = 0.2
-# Step of plain SGD on standardised features: River's default; on Instacart better than Adam, AdaGrad and FTRL.
-LEARNING_RATE = 0.01
 # Ridge: keeps weights of features that say nothing near zero, costs nothing measurable on those that do.
 L2 = 1e-4
 
@@ -35,7 +34,7 @@ class ChurnLearner:
     def __init__(self) -> None:
         self.learned = 0
         self.scaler = FlooredScaler()
-        self.model = linear_model.LogisticRegression(optim.SGD(LEARNING_RATE), l2=L2)
+        self.model = linear_model.LogisticRegression(optim.SGD(SettlingStep()), l2=L2, intercept_lr=SettlingStep())
         self.measured = BinaryMetrics()
 
     def check(self, example: ExampleView) -> None:

@@ -9,13 +9,12 @@ from river import linear_model, optim
 from models.checks import check_features, check_label, check_probabilities
 from models.metrics import ClassMetrics
 from models.scaling import FlooredScaler
+from models.steps import SettlingStep
 from schemas.features import FEATURE_NAMES, FEATURE_SET, INTENTS
 from schemas.views import ExampleView
 
 # Before any snapshot: most signals are followed by another look or by nothing.
 PRIOR_INTENTS: dict[str, float] = {"browse": 0.5, "buy": 0.1, "return": 0.02, "complain": 0.03, "leave": 0.35}
-# Step of plain SGD on standardised features, as for churn.
-LEARNING_RATE = 0.01
 # River's softmax has no intercept of its own: a feature that is always 1.
 BIAS = "bias"
 
@@ -29,7 +28,7 @@ class IntentLearner:
     def __init__(self) -> None:
         self.learned = 0
         self.scaler = FlooredScaler()
-        self.model = linear_model.SoftmaxRegression(optim.SGD(LEARNING_RATE))
+        self.model = linear_model.SoftmaxRegression(optim.SGD(SettlingStep()))
         for intent in INTENTS:  # known from the start, so that a class not seen yet has a probability too
             self.model.weights[intent] = defaultdict(float)
         self.measured = ClassMetrics(INTENTS)

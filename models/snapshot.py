@@ -39,6 +39,7 @@ _ALLOWED: frozenset[tuple[str, str]] = frozenset(
         ("models.metrics", "RankBins"),
         ("models.propensity", "PropensityLearner"),
         ("models.scaling", "FlooredScaler"),
+        ("models.steps", "SettlingStep"),
         ("numpy", "dtype"),
         ("numpy._core.numeric", "_frombuffer"),
         ("river._river_rust.vectordict", "VectorDict"),

@@ -75,8 +75,9 @@ class LabelRules:
             raise ValueError("intent_rate is in [0, 1]")
 
 
-# Instacart's question: is the next order more than 14 days away? Each order asks it, and the next order answers.
-INSTACART = LabelRules(anchor="order", churn_horizon_ms=14 * DAY_MS, churn_gap_ms=0)
+# Instacart's question: is the next order more than 14 days away? Each order asks it, and the next order answers. The
+# sample counts days, so half a day more: an order 14 days later in the evening is in time, one after 15 is not.
+INSTACART = LabelRules(anchor="order", churn_horizon_ms=14 * DAY_MS + 12 * HOUR_MS, churn_gap_ms=0)
 
 
 def intent_of(signal: Signal) -> str | None:
