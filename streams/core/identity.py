@@ -51,15 +51,15 @@ def claim(
     now_ms: int,
     rules: IdentityRules,
 ) -> Step:
-    """Link the other identifiers that a signal at this root names; those that are members cost one look-up.
+    """Link the other identifiers that a signal at this root names; members and refused ones cost one look-up each.
 
     Notes
     -----
     A link that is under way or was refused is not sent again. ``changed`` is false when nothing was done.
     """
-    members = root.members
+    members, refusals = root.members, root.refusals
     for node, _ in others:
-        if node not in members:
+        if node not in members and node not in refusals:
             break
     else:
         return Step(root, changed=False)
