@@ -1,5 +1,7 @@
 """How far a learner steps per example: far at first, then little, but never nothing."""
 
+import math
+
 from river import optim
 
 # 0.02 falling as 1/sqrt to 0.002, where it stays: ten times faster at first than what it ends with. The floor keeps the
@@ -20,4 +22,4 @@ class SettlingStep(optim.base.Scheduler):  # type: ignore[misc]  # River has no 
 
     def get(self, t: int) -> float:
         """Return the step of example ``t``, counted from 0."""
-        return max(FLOOR, START / (1.0 + t / SETTLES_AFTER) ** 0.5)
+        return max(FLOOR, START / math.sqrt(1.0 + t / SETTLES_AFTER))
