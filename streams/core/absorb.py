@@ -18,7 +18,9 @@ def on_absorb(turn: Turn, absorb: Absorb) -> None:
         raise ProtocolError(f"roots {root.node.hex()} and {other.node.hex()} both hold facet {min(both).hex()}")
     root.promises.pop(other.node, None)
     root.facets.update(other.facets)
-    root.members.update(other.members)
+    for node, member in other.members.items():
+        # Consent given before this moment was given by another customer, see golden_record.join_consent.
+        root.members[node] = msgspec.structs.replace(member, joined_ms=turn.now_ms)
     turn.events.append(Merged(root.node, other.node, absorb.signal_id))
     turn.events.extend(Joined(node, root.node, member.kind) for node, member in other.members.items())
     for theirs, refusal in other.refusals.items():

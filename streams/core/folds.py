@@ -311,11 +311,12 @@ def fold_consent(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
     if consent is None:
         return ""
     given = ConsentGiven(consent["granted"], at_ms, signal["source"], (consent.get("proof") or "")[:MAX_TEXT])
-    _note_consent(facet, f"{consent['purpose']}|{consent['channel']}", given)
+    note_consent(facet, f"{consent['purpose']}|{consent['channel']}", given)
     return f"{'granted' if consent['granted'] else 'withdrawn'}: {consent['purpose']} on {consent['channel']}"
 
 
-def _note_consent(facet: Facet, key: str, given: ConsentGiven) -> None:
+def note_consent(facet: Facet, key: str, given: ConsentGiven) -> None:
+    """Put a word on consent (key "purpose|channel") into a facet: the newest wins, ties withdraw."""
     old = facet.consent.get(key)
     if old is None or consent_order(given) > consent_order(old):
         facet.consent[key] = given
@@ -327,7 +328,7 @@ def consent_order(given: ConsentGiven) -> tuple[int, bool, str, str]:
 
 
 def fold_outcome(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> str:
-    """Fold what came of an action. Who unsubscribes or reports spam has withdrawn marketing on that channel."""
+    """Fold what came of an action. Who unsubscribes has withdrawn marketing there, who reports spam everywhere."""
     outcome = signal.get("outcome")
     if outcome is None:
         return ""
@@ -339,9 +340,9 @@ def fold_outcome(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
         if event == "complained":
             _complain(facet, weights)
         carrier = outcome.get("delivered_on")
-        channel = carrier if carrier in ACTION_CHANNELS else "*"
+        channel = carrier if event == "unsubscribed" and carrier in ACTION_CHANNELS else "*"
         proof = f"action {outcome['action_id']}"[:MAX_TEXT]
-        _note_consent(facet, f"marketing|{channel}", ConsentGiven(False, at_ms, signal["source"], proof))
+        note_consent(facet, f"marketing|{channel}", ConsentGiven(False, at_ms, signal["source"], proof))
     action = (outcome.get("action") or "")[:MAX_TEXT]
     return f"{event}: {action}" if action else event
 

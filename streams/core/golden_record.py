@@ -299,19 +299,19 @@ def join_consent(facets: Sequence[Facet], members: dict[bytes, Member]) -> dict[
     Within a facet the newest word has won already. Between facets the most restrictive wins: a withdrawal through one
     identifier holds for the person, whatever another identifier had granted. Only who knew both may lift it: a grant
     counts against another facet's withdrawal when it is later than the withdrawal *and* was given after both
-    identifiers had become one customer (the later ``since_ms`` of the two members; a facet whose node is no member
-    never lifts). Of several withdrawals that hold, and of several grants, the newest is shown.
+    identifiers had become one customer (the latest ``since_ms`` or ``joined_ms`` of the two members; a facet whose
+    node is no member never lifts). Of several withdrawals that hold, and of several grants, the newest is shown.
 
     Notes
     -----
-    ``Member.since_ms`` has to be the time at which the node joined *this* customer: with an older time a grant from
-    before the merge could lift a withdrawal.
+    Identifiers that came over together count as joined only from then on: a withdrawal that one of them had lifted
+    for the other before stands again, and has to be lifted anew. That errs on the customer's side.
     """
     said: dict[str, list[_Said]] = {}
     for facet in facets:
         if facet.consent:
             member = members.get(facet.node)
-            since_ms = member.since_ms if member is not None else _NEVER_MS
+            since_ms = _NEVER_MS if member is None else max(member.since_ms, member.joined_ms)
             for key, given in facet.consent.items():
                 said.setdefault(key, []).append(_Said(given, since_ms))
     return {key: _most_restrictive(words) for key, words in said.items()}

@@ -196,12 +196,13 @@ class Facet(Struct):
 
 
 class Member(Struct):
-    """An identifier of the customer."""
+    """An identifier of the customer. ``joined_ms``: when it came over with a customer that was absorbed, 0 if never."""
 
     kind: str
     value: str
     since_ms: int
     signal_id: str
+    joined_ms: int = 0
 
 
 class Claim(Struct):

@@ -170,10 +170,10 @@ def test_consent_newest_wins_and_ties_withdraw() -> None:
 
 
 def test_who_unsubscribes_or_reports_spam_has_withdrawn_marketing_there() -> None:
-    for event in ("unsubscribed", "complained"):
+    for event, key in (("unsubscribed", "marketing|email"), ("complained", "marketing|*")):
         facet = folded(consent(True), outcome(event, at=T + 1))
-        assert not facet.consent["marketing|email"].granted
-        assert facet.consent["marketing|email"].proof == "action ab12"
+        assert not facet.consent[key].granted
+        assert facet.consent[key].proof == "action ab12"
     assert not folded(outcome("unsubscribed", delivered_on=None)).consent["marketing|*"].granted
     assert folded(outcome("complained")).counts == {"complaints": 1}
 

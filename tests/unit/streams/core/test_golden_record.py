@@ -1,8 +1,12 @@
 import pytest
 
+from streams.core.absorb import on_absorb
 from streams.core.facet import remember_contact
 from streams.core.golden_record import SUSPICIOUS_SIGNALS_1D, merge
-from streams.core.state import Contact, Root
+from streams.core.limits import IdentityRules
+from streams.core.links import Absorb
+from streams.core.state import Contact, Root, encode
+from streams.core.turn import Turn
 from tests.unit.streams.core.making import (
     DAY,
     HOUR,
@@ -184,3 +188,22 @@ def test_merging_leaves_the_facets_as_they_were() -> None:
     before = repr(facets)
     merge(customer(*facets), T + DAY)
     assert repr(facets) == before
+
+
+def test_a_grant_from_before_another_customer_was_absorbed_lifts_nothing() -> None:
+    one, two = folded(consent(False, at=T), node=A), folded(consent(True, at=T + 50), node=B)
+    root = customer(one, two)
+    assert merge(root, T + 200).consent["marketing|email"].granted
+    root.members[B].joined_ms = T + 100
+    assert not merge(root, T + 200).consent["marketing|email"].granted
+
+
+def test_absorbing_notes_when_the_identifiers_came_over() -> None:
+    withdrew, granted = folded(consent(False, at=T), node=A), folded(consent(True, at=T + 50), node=B)
+    home, moving = customer(withdrew), customer(granted)
+    moving.created_at_ms = T + 1
+    turn = Turn(home, IdentityRules(), T + 100)
+    on_absorb(turn, Absorb(B, encode(moving), "s"))
+    assert set(home.facets) == {A, B}
+    assert home.members[B].joined_ms == T + 100
+    assert not merge(home, T + 200).consent["marketing|email"].granted
