@@ -109,7 +109,14 @@ def test_refused(source: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit", ["((((((((true)))))))) && ", "!!!true || ", "true ? true : ", "[[[[[[[1]]]]]]] == [] || ", "'aaaa' + 'b' == 'c' || "]
+    "unit",
+    [
+        "((((((((true)))))))) && ",
+        "!!!true || ",
+        "true ? true : ",
+        "[[[[[[[1]]]]]]] == [] || ",
+        "'aaaa' + 'b' == 'c' || ",
+    ],
 )
 def test_the_worst_that_is_taken_is_cheap(unit: str) -> None:
     """The longest condition of every shape compiles and runs in far less than a batch takes."""
