@@ -30,9 +30,11 @@ class Report:
 
 def config_of(topic: Topic, *, retention_ms: int | None = None) -> dict[str, str]:
     """Return a topic's configuration in the broker."""
+    size = {"max.message.bytes": str(topic.max_bytes)}
     if topic.compacted:
-        return {"cleanup.policy": "compact", "segment.ms": str(_COMPACTED_SEGMENT_MS)}
+        return {**size, "cleanup.policy": "compact", "segment.ms": str(_COMPACTED_SEGMENT_MS)}
     return {
+        **size,
         "cleanup.policy": "delete",
         "retention.ms": str(topic.retention_ms if retention_ms is None else retention_ms),
         # The time of arrival, not the client's: a signal dated last year must not be deleted at once.

@@ -41,6 +41,7 @@ class Topic:
     partitioning : how many partitions it has
     compacted : keeps the last record per key
     retention_ms : how long records stay when not compacted; -1 for ever
+    max_bytes : largest record the topic takes
     """
 
     name: str
@@ -50,6 +51,7 @@ class Topic:
     compacted: bool = False
     retention_ms: int = 7 * DAY_MS
     doc: str = ""
+    max_bytes: int = 1_048_588  # the broker's own default
 
 
 def signals(channel: str) -> str:
@@ -61,6 +63,11 @@ def actions(channel: str) -> str:
     """Return the name of a channel's action topic."""
     return f"actions.{channel}"
 
+
+# A customer's whole state travels when two become one: at its bounds some 3 MB.
+STATE_MAX_BYTES = 8_388_608
+# A dead letter holds a whole record.
+DEAD_LETTER_MAX_BYTES = 2_200_000
 
 INBOX = "customers.inbox"
 TICKS = "ticks"
@@ -83,9 +90,24 @@ _TABLE: tuple[Topic, ...] = (
         Topic(signals(c), "signal", _NODE, "customers", retention_ms=30 * DAY_MS, doc=f"Signals of the {c} channel.")
         for c in CHANNELS
     ),
-    Topic(INBOX, "inbox_message", "receiving node, 16 bytes", "customers", doc="Messages between nodes."),
+    Topic(
+        INBOX,
+        "inbox_message",
+        "receiving node, 16 bytes",
+        "customers",
+        doc="Messages between nodes.",
+        max_bytes=STATE_MAX_BYTES,
+    ),
     Topic(TICKS, "tick", "none", "customers", retention_ms=DAY_MS, doc="Moves quiet partitions' stream time."),
-    Topic(PROFILES, "profile", _CUSTOMER, "customers", compacted=True, doc="Golden records, public."),
+    Topic(
+        PROFILES,
+        "profile",
+        _CUSTOMER,
+        "customers",
+        compacted=True,
+        doc="Golden records, public.",
+        max_bytes=STATE_MAX_BYTES,
+    ),
     Topic(IDENTITIES, "identity", "node, 16 bytes", "customers", compacted=True, doc="Node to customer."),
     Topic(MERGES, "merge", _CUSTOMER, "customers", retention_ms=-1, doc="Merges and refusals."),
     Topic(
@@ -98,9 +120,33 @@ _TABLE: tuple[Topic, ...] = (
     Topic(EXAMPLES, "example", "model, UTF-8", "models", retention_ms=30 * DAY_MS, doc="What learners learn from."),
     Topic(MODELS, "model_snapshot", "model, UTF-8", "one", compacted=True, doc="Newest snapshot of each model."),
     Topic(CATALOGUE, "catalogue", "the word catalogue", "one", compacted=True, doc="Actions and policies."),
-    Topic(DEAD_LETTERS, "dead_letter", "origin", "one", retention_ms=30 * DAY_MS, doc="What could not be processed."),
-    Topic(CUSTOMERS_CHANGELOG, "", "node, 16 bytes", "customers", compacted=True, doc="State of the customers agent."),
-    Topic(LEARNERS_CHANGELOG, "", "model, UTF-8", "models", compacted=True, doc="State of the learners."),
+    Topic(
+        DEAD_LETTERS,
+        "dead_letter",
+        "origin",
+        "one",
+        retention_ms=30 * DAY_MS,
+        doc="What could not be processed.",
+        max_bytes=DEAD_LETTER_MAX_BYTES,
+    ),
+    Topic(
+        CUSTOMERS_CHANGELOG,
+        "",
+        "node, 16 bytes",
+        "customers",
+        compacted=True,
+        doc="State of the customers agent.",
+        max_bytes=STATE_MAX_BYTES,
+    ),
+    Topic(
+        LEARNERS_CHANGELOG,
+        "",
+        "model, UTF-8",
+        "models",
+        compacted=True,
+        doc="State of the learners.",
+        max_bytes=STATE_MAX_BYTES,
+    ),
 )
 
 TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in _TABLE}

@@ -123,13 +123,14 @@ class Codec:
         """Return a record's bytes, framed."""
         return self.write(value)
 
-    def decode(self, raw: bytes, *, strict: bool = True) -> dict[str, Any]:
+    def decode(self, raw: bytes, *, strict: bool = True, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
         """Return the record that the bytes hold.
 
         Parameters
         ----------
         raw : a Kafka record's value
         strict : encode again and compare; False only for what our own transactions wrote
+        max_bytes : largest record taken
 
         Raises
         ------
@@ -138,8 +139,8 @@ class Codec:
         OSError
             when a schema id is new and the registry does not answer: not the record's fault
         """
-        if len(raw) > MAX_BYTES:
-            raise WireError("too-large", f"{len(raw)} bytes; at most {MAX_BYTES} are taken")
+        if len(raw) > max_bytes:
+            raise WireError("too-large", f"{len(raw)} bytes; at most {max_bytes} are taken")
         writer, head = self._writer_of(raw)
         stream = BytesIO(raw)
         stream.seek(head)

@@ -78,6 +78,7 @@ def lane_config(settings: Settings) -> LaneConfig:
         password=password,
         ca=settings.kafka_ca,
         store=settings.store,
+        message_max_bytes=topics.STATE_MAX_BYTES,
         # A worker's own: its metrics port tells workers of one machine apart.
         directory=settings.var / "lane" / f"worker-{settings.metrics_port}",
     )

@@ -175,7 +175,7 @@ class _Run:
             self._bring(named.node, arrival, hops=0)
 
     def _take_message(self, record: Record, raw: bytes) -> None:
-        wired = self.agent.wire.codec(topics.INBOX).decode(raw, strict=False)
+        wired = self.agent.wire.codec(topics.INBOX).decode(raw, strict=False, max_bytes=topics.STATE_MAX_BYTES)
         try:
             message = from_wire(wired)
         except ValueError as exc:
