@@ -26,7 +26,7 @@ from streams.core.labels import CHURN, DAY_MS, INSTACART
 from streams.core.state import Member, Root, due_ms
 from streams.instacart import LAPSE_DAYS, Order, mean_gap_of, read_orders, signal_of
 
-# Offline the scorer is renewed after so many examples; with 1,000, as the running learner does, AUC is the same to .001.
+# Offline the scorer is renewed after so many examples; with 1,000, as the running learner does, AUC is the same.
 RENEW_EVERY = 200
 # Offline there is one process: the seal is only the way in.
 _OFFLINE_KEY = bytes(32)
