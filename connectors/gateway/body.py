@@ -14,7 +14,7 @@ from connectors.gateway.refusal import Refusal
 MAX_BODY = 4_000_000
 
 # A body must be here after so long, in seconds: a batch of 500 KB takes four over a slow phone line (1 Mbit/s).
-BODY_TIMEOUT_S = 15.0
+BODY_TIMEOUT_S = 10.0
 
 # zlib's window bits by Content-Encoding: 31 reads gzip, 47 zlib or gzip.
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}

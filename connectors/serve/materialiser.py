@@ -131,6 +131,11 @@ class Materialiser:
         if place not in self._at:
             return  # taken from us between reading and applying
         short = self._short[topic]
+        if group[0].offset() < self._at[place]:
+            _log.warning("the topic was made anew, filling the view again", topic=topic, partition=partition)
+            self._view.forget(short, partition)
+            self._rewind([TopicPartition(topic, partition)])
+            return
         found, bad = changes(short, ((message.key(), message.value()) for message in group), self._keys)
         for reason in bad:
             REFUSED.labels(short, reason.code).inc()
@@ -212,22 +217,11 @@ class Materialiser:
         for part in partitions:
             place = (part.topic, part.partition)
             at = positions[self._short[part.topic]].get(part.partition)
-            if at is not None and at > self._high(place):
-                _log.warning("the topic was made anew, filling the view again", topic=part.topic)
-                self._view.forget(self._short[part.topic], part.partition)
-                at = None
             self._at[place] = at or 0
             (self._fresh.add if at is None else self._fresh.discard)(place)
             self._ends.pop(place, None)
             placed.append(TopicPartition(part.topic, part.partition, OFFSET_BEGINNING if at is None else at))
         return placed
-
-    def _high(self, place: tuple[str, int]) -> int:
-        try:
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=10.0)
-        except KafkaException:
-            return 2**63 - 1  # the broker does not say: take Redis at its word
-        return int(high)
 
     def _rewind(self, partitions: Sequence[Any]) -> None:
         REWINDS.inc()
