@@ -8,40 +8,28 @@ from types import MappingProxyType
 
 from schemas.topics import ACTION_CHANNELS
 from schemas.views import Service, Signal, Survey, Transaction
-from streams.core.fading import (
-    COMPLAINTS_30D,
-    MOOD_30D,
-    MOOD_WEIGHT_30D,
-    ORDERS_30D,
-    RESPONSES_30D,
-    SEARCHES_7D,
-    VIEWS_7D,
-    Weights,
-)
+from streams.core.consent import note_consent
+from streams.core.fading import ORDERS_30D, RESPONSES_30D, Weights
+from streams.core.interest import drop_cleared, fold_behaviour
 from streams.core.mood import mood_of
 from streams.core.state import (
-    MAX_CART,
     MAX_CURRENCIES,
     MAX_ORDER_TIMES,
-    MAX_RECENT,
     MAX_TICKETS,
     MAX_TRAITS,
-    CartLine,
     ConsentGiven,
     Facet,
     Purse,
-    Seen,
     Ticket,
     Trait,
 )
+from streams.core.tallies import MAX_TEXT, add, complain, count, feel
 from streams.core.vocabulary import RESPONSES, TICKET_CLOSED, is_complaint_reason, role_of
 
 # Words of mood at or below this are a complaint: one clearly negative word without a kind one.
 COMPLAINT_MOOD = -0.5
 # An answer in the lowest two fifths of the scale is a complaint: NPS 4 of 10, CSAT 2 of 5.
 COMPLAINT_SHARE = 0.4
-# What an agent can read at a glance, characters.
-MAX_TEXT = 80
 # An order at the till says nothing of the cart on the web.
 CHANNELS_WITHOUT_CART = frozenset({"pos"})
 # Best score where the source does not say.
@@ -52,107 +40,6 @@ PROTECTED_TRAITS = frozenset(
 )
 
 Fold = Callable[[Facet, Signal, int, Weights], str]
-
-
-def _count(facet: Facet, name: str) -> None:
-    facet.counts[name] = facet.counts.get(name, 0) + 1
-
-
-def _add(facet: Facet, position: int, amount: float) -> None:
-    facet.faded.sums[position] += amount  # type: ignore[union-attr]  # facet.fold has made it
-
-
-def _complain(facet: Facet, weights: Weights) -> None:
-    _count(facet, "complaints")
-    _add(facet, COMPLAINTS_30D, weights.w30)
-
-
-def _feel(facet: Facet, mood: float, weights: Weights) -> None:
-    _add(facet, MOOD_30D, mood * weights.w30)
-    _add(facet, MOOD_WEIGHT_30D, weights.w30)
-
-
-def fold_behaviour(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> str:
-    """Look, search, cart."""
-    role = role_of(signal["name"])
-    behaviour = signal.get("behaviour")
-    if role == "" or behaviour is None:
-        return ""
-    if role == "clear":
-        facet.cart_cleared_ms = max(facet.cart_cleared_ms, at_ms)
-        _drop_cleared(facet)
-        return ""
-    if role == "complaint":
-        _complain(facet, weights)
-        return ""
-    if role == "search":
-        query = (behaviour.get("query") or "")[:MAX_TEXT]
-        _count(facet, "searches")
-        _add(facet, SEARCHES_7D, weights.w7)
-        if query:
-            see(facet.searches, query, at_ms)
-        return ""
-    item = (behaviour.get("item_id") or "")[:MAX_TEXT]
-    if role == "view":
-        _count(facet, "views")
-        _add(facet, VIEWS_7D, weights.w7)
-        if item:
-            see(facet.viewed, item, at_ms)
-        return item
-    if not item:
-        return ""
-    stated = behaviour.get("quantity")
-    quantity = 1 if stated is None else stated
-    if role == "remove" or quantity < 0:
-        quantity = 0
-    _put_line(facet, item, CartLine(quantity, behaviour.get("value_minor") or 0, at_ms))
-    return f"{quantity} x {item}" if quantity else item
-
-
-def see(seen: list[Seen], text: str, at_ms: int) -> None:
-    """Put something into a list of what was seen last: each text once, with its newest time, newest first."""
-    if seen and seen[0].text == text:
-        seen[0].at_ms = max(seen[0].at_ms, at_ms)
-        return
-    for position, old in enumerate(seen):
-        if old.text == text:
-            if old.at_ms >= at_ms:
-                return
-            del seen[position]
-            break
-    if not seen or at_ms > seen[0].at_ms:
-        seen.insert(0, Seen(at_ms, text))
-    else:
-        seen.append(Seen(at_ms, text))
-        seen.sort(key=newest_seen)
-    del seen[MAX_RECENT:]
-
-
-def newest_seen(seen: Seen) -> tuple[int, str]:
-    """Return the order of what was seen: newest first, ties by text."""
-    return -seen.at_ms, seen.text
-
-
-def _put_line(facet: Facet, item: str, line: CartLine) -> None:
-    """Set a line to what the newest signal says of it."""
-    if line.at_ms <= facet.cart_cleared_ms:
-        return
-    old = facet.cart.get(item)
-    if old is None or line_order(line) > line_order(old):
-        facet.cart[item] = line
-    if len(facet.cart) > MAX_CART:
-        del facet.cart[min(facet.cart, key=lambda name: (facet.cart[name].at_ms, name))]
-
-
-def line_order(line: CartLine) -> tuple[int, int, int]:
-    """Return the order in which lines win: newest, ties by what is smaller, so that taking out wins."""
-    return line.at_ms, -line.quantity, -line.value_minor
-
-
-def _drop_cleared(facet: Facet) -> None:
-    if facet.cart:
-        cleared = facet.cart_cleared_ms
-        facet.cart = {item: line for item, line in facet.cart.items() if line.at_ms > cleared}
 
 
 def fold_transaction(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> str:
@@ -166,21 +53,21 @@ def fold_transaction(facet: Facet, signal: Signal, at_ms: int, weights: Weights)
         return ""
     amount, what = transaction["amount_minor"], transaction["type"]
     if what == "payment":
-        _count(facet, "payments")
+        count(facet, "payments")
         return f"{amount} {transaction['currency']}"
     purse = _purse(facet, transaction["currency"], at_ms)
     if what == "order":
-        _count(facet, "orders")
-        _add(facet, ORDERS_30D, weights.w30)
+        count(facet, "orders")
+        add(facet, ORDERS_30D, weights.w30)
         purse.spent_minor += amount
         purse.margin_minor += transaction.get("margin_minor") or 0
         purse.orders += 1
         _note_order(facet, transaction, at_ms)
         if signal["channel"] not in CHANNELS_WITHOUT_CART:
             facet.cart_cleared_ms = max(facet.cart_cleared_ms, at_ms)
-            _drop_cleared(facet)
+            drop_cleared(facet)
         return f"{len(transaction['items'])} lines, {amount} {transaction['currency']}"
-    _count(facet, "returns" if what == "return" else "refunds")
+    count(facet, "returns" if what == "return" else "refunds")
     purse.returned_minor += amount
     return f"{amount} {transaction['currency']}"
 
@@ -217,14 +104,14 @@ def fold_message(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
     if message is None:
         return ""
     if message["direction"] != "inbound":
-        _count(facet, "messages_out")
+        count(facet, "messages_out")
         return "outbound"
-    _count(facet, "messages")
+    count(facet, "messages")
     mood = mood_of(f"{message.get('subject') or ''} {message.get('text') or ''}")
     if mood is not None:
-        _feel(facet, mood, weights)
+        feel(facet, mood, weights)
     if (mood is not None and mood <= COMPLAINT_MOOD) or role_of(signal["name"]) == "complaint":
-        _complain(facet, weights)
+        complain(facet, weights)
     return "inbound" if mood is None else f"inbound, mood {mood:+.1f}"
 
 
@@ -233,14 +120,14 @@ def fold_survey(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> s
     survey = signal.get("survey")
     if survey is None:
         return ""
-    _count(facet, "surveys")
+    count(facet, "surveys")
     said = mood_of(survey.get("text") or "")
     scored, low = _survey_mood(survey)
     moods = [mood for mood in (said, scored) if mood is not None]
     if moods:
-        _feel(facet, sum(moods) / len(moods), weights)
+        feel(facet, sum(moods) / len(moods), weights)
     if low or (said is not None and said <= COMPLAINT_MOOD):
-        _complain(facet, weights)
+        complain(facet, weights)
     score, scale = survey.get("score"), _scale(survey)
     if score is None:
         return survey["survey"][:MAX_TEXT]
@@ -270,18 +157,18 @@ def fold_service(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
         return ""
     event, reason = service["event"], (service.get("reason") or "")[:MAX_TEXT]
     if event == "opened":
-        _count(facet, "tickets")
+        count(facet, "tickets")
     elif event == "call_started":
-        _count(facet, "calls")
+        count(facet, "calls")
     if service.get("ticket_id"):
         _note_ticket(facet, service, reason, at_ms)
     text = service.get("text")
     mood = mood_of(text) if text else None
     if mood is not None:
-        _feel(facet, mood, weights)
+        feel(facet, mood, weights)
     begins = event in ("opened", "call_started")
     if begins and ((reason and is_complaint_reason(reason)) or (mood is not None and mood <= COMPLAINT_MOOD)):
-        _complain(facet, weights)
+        complain(facet, weights)
     return f"{event}: {reason}" if reason else event
 
 
@@ -315,18 +202,6 @@ def fold_consent(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
     return f"{'granted' if consent['granted'] else 'withdrawn'}: {consent['purpose']} on {consent['channel']}"
 
 
-def note_consent(facet: Facet, key: str, given: ConsentGiven) -> None:
-    """Put a word on consent (key "purpose|channel") into a facet: the newest wins, ties withdraw."""
-    old = facet.consent.get(key)
-    if old is None or consent_order(given) > consent_order(old):
-        facet.consent[key] = given
-
-
-def consent_order(given: ConsentGiven) -> tuple[int, bool, str, str]:
-    """Return the order in which words on consent win: newest, ties withdraw."""
-    return given.at_ms, not given.granted, given.source, given.proof
-
-
 def fold_outcome(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> str:
     """Fold what came of an action. Who unsubscribes has withdrawn marketing there, who reports spam everywhere."""
     outcome = signal.get("outcome")
@@ -334,11 +209,11 @@ def fold_outcome(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
         return ""
     event = outcome["event"]
     if event in RESPONSES:
-        _count(facet, "responses")
-        _add(facet, RESPONSES_30D, weights.w30)
+        count(facet, "responses")
+        add(facet, RESPONSES_30D, weights.w30)
     elif event in ("complained", "unsubscribed"):
         if event == "complained":
-            _complain(facet, weights)
+            complain(facet, weights)
         carrier = outcome.get("delivered_on")
         channel = carrier if event == "unsubscribed" and carrier in ACTION_CHANNELS else "*"
         proof = f"action {outcome['action_id']}"[:MAX_TEXT]

@@ -1,33 +1,22 @@
 """The golden record: a fold over a customer's facets that gives the same result in whatever order they are taken.
 
 Sums add, newest values win by a total order, lists keep their newest, sessions join. Consent is the exception that
-protects: between facets the most restrictive wins (join_consent).
+protects: between facets the most restrictive wins (consent.join_consent).
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
-from operator import attrgetter
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from streams.core.facet import SESSION_GAP_MS
 from streams.core.fading import COMPLAINTS_30D, MOOD_30D, MOOD_WEIGHT_30D, NAMES, SIGNALS_1D, faded_by
-from streams.core.folds import consent_order, join_tickets, line_order
+from streams.core.joins import join
 from streams.core.state import (
-    MAX_CONTACTS,
-    MAX_ORDER_TIMES,
-    MAX_RECENT,
-    MAX_TIMELINE,
     CartLine,
     ConsentGiven,
-    Contact,
     Facet,
-    Member,
     Purse,
     Root,
-    Seen,
     Session,
     Slot,
-    Ticket,
     Trait,
 )
 from streams.core.view import Activity, Flags, GoldenRecord, History, Value
@@ -60,7 +49,7 @@ def merge(root: Root, now_ms: int) -> GoldenRecord:
     """
     # By node: wherever nothing else tells two things apart, the node does, in whatever order the facets came.
     facets = list(root.facets.values()) if len(root.facets) < 2 else [root.facets[n] for n in sorted(root.facets)]
-    whole = facets[0] if len(facets) == 1 else _join(facets, root.members) if facets else Facet(root.node, 0)
+    whole = facets[0] if len(facets) == 1 else join(facets, root.members) if facets else Facet(root.node, 0)
     sums = _sums(facets, now_ms)
     counts, traits, consent = whole.counts, whole.traits, whole.consent
     return GoldenRecord(
@@ -164,173 +153,3 @@ def _value(facet: Facet) -> Value:
 
 
 _EMPTY = Purse()
-
-
-def _join(facets: list[Facet], members: dict[bytes, Member]) -> Facet:
-    """Return one facet that holds what several hold; its pendings, marks and fading sums are left out."""
-    orders = sorted(chain.from_iterable(f.order_times_ms for f in facets), reverse=True)
-    activity = sorted((t for f in facets for t in (f.last_ms, f.before_ms)), reverse=True)
-    return Facet(
-        node=b"",
-        first_ms=_first(f.first_ms for f in facets),
-        last_ms=activity[0],
-        before_ms=activity[1],
-        signals=sum(f.signals for f in facets),
-        per_channel=_add_up(f.per_channel for f in facets),
-        counts=_add_up(f.counts for f in facets),
-        slots=_join_slots(facets),
-        order_times_ms=orders[:MAX_ORDER_TIMES],
-        first_order_ms=_first(f.first_order_ms for f in facets),
-        last_order_items=max((f.order_times_ms[0], f.last_order_items) for f in facets if f.order_times_ms)[1]
-        if orders
-        else 0,
-        purses=_join_purses(facets),
-        cart=_join_carts(facets),
-        cart_cleared_ms=max(f.cart_cleared_ms for f in facets),
-        tickets=_join_tickets(facets),
-        searches=_join_seen(f.searches for f in facets),
-        viewed=_join_seen(f.viewed for f in facets),
-        traits=_join_traits(facets),
-        consent=join_consent(facets, members),
-        timeline=sorted(chain.from_iterable(f.timeline for f in facets), key=_at_ms, reverse=True)[:MAX_TIMELINE],
-        contacts=_join_contacts(facets),
-    )
-
-
-# Lists of each facet are newest first already: sorting them together is a merge, and equal times keep facet order.
-_at_ms = attrgetter("at_ms")
-_last_ms = attrgetter("last_ms")
-
-
-def _first(times: Iterable[int]) -> int:
-    return min((time for time in times if time), default=0)
-
-
-def _add_up(counts: Iterable[dict[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for each in counts:
-        if not total:
-            total = dict(each)
-            continue
-        for name, count in each.items():
-            total[name] = total.get(name, 0) + count
-    return total
-
-
-def _join_slots(facets: list[Facet]) -> list[Slot]:
-    """Return the activity of all facets, newest first. Slots of different facets may overlap; sessions allow it."""
-    slots = [slot for f in facets for slot in f.slots]
-    slots.sort(key=_last_ms, reverse=True)
-    return slots
-
-
-def _join_purses(facets: list[Facet]) -> dict[str, Purse]:
-    joined: dict[str, Purse] = {}
-    for facet in facets:
-        for currency, one in facet.purses.items():
-            other = joined.get(currency)
-            if other is None:
-                joined[currency] = one
-                continue
-            joined[currency] = Purse(
-                one.spent_minor + other.spent_minor,
-                one.returned_minor + other.returned_minor,
-                one.margin_minor + other.margin_minor,
-                one.orders + other.orders,
-                max(one.at_ms, other.at_ms),
-            )
-    return joined
-
-
-def _join_carts(facets: list[Facet]) -> dict[str, CartLine]:
-    joined: dict[str, CartLine] = {}
-    for facet in facets:
-        for item, line in facet.cart.items():
-            old = joined.get(item)
-            if old is None or line_order(line) > line_order(old):
-                joined[item] = line
-    return joined
-
-
-def _join_tickets(facets: list[Facet]) -> dict[str, Ticket]:
-    joined: dict[str, Ticket] = {}
-    for facet in facets:
-        for name, ticket in facet.tickets.items():
-            old = joined.get(name)
-            joined[name] = ticket if old is None else join_tickets(old, ticket)
-    return joined
-
-
-def _join_seen(lists: Iterable[list[Seen]]) -> list[Seen]:
-    newest: dict[str, Seen] = {}
-    for seen in sorted(chain.from_iterable(lists), key=_at_ms, reverse=True):
-        newest.setdefault(seen.text, seen)
-        if len(newest) == MAX_RECENT:
-            break
-    return list(newest.values())
-
-
-def _join_traits(facets: list[Facet]) -> dict[str, Trait]:
-    joined: dict[str, Trait] = {}
-    for facet in facets:
-        for name, trait in facet.traits.items():
-            old = joined.get(name)
-            if old is None or (trait.at_ms, trait.source, trait.value) > (old.at_ms, old.source, old.value):
-                joined[name] = trait
-    return joined
-
-
-def _join_contacts(facets: list[Facet]) -> list[Contact]:
-    contacts = [contact for f in facets for contact in f.contacts]
-    contacts.sort(key=_at_ms, reverse=True)
-    return contacts[:MAX_CONTACTS]
-
-
-class _Said(NamedTuple):
-    """A word on consent, and since when its facet's node is a member of the customer."""
-
-    given: ConsentGiven
-    since_ms: int
-
-
-def join_consent(facets: Sequence[Facet], members: dict[bytes, Member]) -> dict[str, ConsentGiven]:
-    """Return what holds for each purpose and channel after several facets have spoken.
-
-    Within a facet the newest word has won already. Between facets the most restrictive wins: a withdrawal through one
-    identifier holds for the person, whatever another identifier had granted. Only who knew both may lift it: a grant
-    counts against another facet's withdrawal when it is later than the withdrawal *and* was given after both
-    identifiers had become one customer (the latest ``since_ms`` or ``joined_ms`` of the two members; a facet whose
-    node is no member never lifts). Of several withdrawals that hold, and of several grants, the newest is shown.
-
-    Notes
-    -----
-    Identifiers that came over together count as joined only from then on: a withdrawal that one of them had lifted
-    for the other before stands again, and has to be lifted anew. That errs on the customer's side.
-    """
-    said: dict[str, list[_Said]] = {}
-    for facet in facets:
-        if facet.consent:
-            member = members.get(facet.node)
-            since_ms = _NEVER_MS if member is None else max(member.since_ms, member.joined_ms)
-            for key, given in facet.consent.items():
-                said.setdefault(key, []).append(_Said(given, since_ms))
-    return {key: _most_restrictive(words) for key, words in said.items()}
-
-
-# Later than any signal: a grant of a node that is no member lifts nothing.
-_NEVER_MS = 1 << 62
-
-
-def _most_restrictive(words: list[_Said]) -> ConsentGiven:
-    if len(words) == 1:
-        return words[0].given
-    grants = [word for word in words if word.given.granted]
-    standing = [
-        word.given for word in words if not word.given.granted and not any(_lifts(grant, word) for grant in grants)
-    ]
-    return max(standing or [grant.given for grant in grants], key=consent_order)
-
-
-def _lifts(grant: _Said, withdrawal: _Said) -> bool:
-    at_ms = grant.given.at_ms
-    return at_ms > withdrawal.given.at_ms and at_ms >= max(grant.since_ms, withdrawal.since_ms)
