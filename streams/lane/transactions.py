@@ -48,6 +48,7 @@ class Transactions:
 
     def __init__(self, config: LaneConfig, transactional_id: str) -> None:
         self._id = transactional_id
+        self._broken = False
         self._producer = Producer(
             config.librdkafka()
             | {
@@ -134,9 +135,12 @@ class Transactions:
         self._until_done("abort_transaction", self._producer.abort_transaction)
 
     def close(self) -> None:
-        """Let go of the connection; a transaction that is open is left to the next owner's fence."""
-        self._producer.purge()
-        self._producer.close()
+        """Let go of the connection.
+
+        After an error for good nothing is done: librdkafka would try to abort what it may not, and the process ends.
+        """
+        if not self._broken:
+            self._producer.close()
 
     def _until_done(self, name: str, call: Callable[[float], None]) -> None:
         """Call until it is done, fails for good, or the deadline passes; retriable errors are tried again."""
@@ -155,9 +159,10 @@ class Transactions:
     def _raise(self, name: str, exc: KafkaException) -> NoReturn:
         error = exc.args[0]
         what = f"{self._id}: {name}: {error.name()}: {error.str()}"
-        if error.code() in _FENCED:
-            raise FencedError(f"{what} (another worker owns this partition now)") from exc
         if error.txn_requires_abort() and not error.fatal():
             self.abort()
             raise AbortedError(what) from exc
+        self._broken = True
+        if error.code() in _FENCED:
+            raise FencedError(f"{what} (another worker owns this partition now)") from exc
         raise TransactionError(what) from exc
