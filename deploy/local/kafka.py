@@ -21,7 +21,13 @@ _FORMAT_TIMEOUT_S = 60
 
 
 def node(
-    folder: Path, *, port: int, controller_port: int, cache: Path, settings: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    port: int,
+    controller_port: int,
+    cache: Path,
+    settings: Mapping[str, str] | None = None,
+    format_options: tuple[str, ...] = (),
 ) -> ProcessSpec:
     """Prepare a broker: jars fetched, settings written, storage formatted the first time.
 
@@ -31,6 +37,7 @@ def node(
     port, controller_port : loopback ports that are free
     cache : where the jars are kept
     settings : broker settings over ours
+    format_options : more for the formatting of the storage, as first users
 
     Raises
     ------
@@ -46,7 +53,7 @@ def node(
     properties.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
     command = (java, *JVM, f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", classpath)
     if not (folder / "log" / "meta.properties").exists():
-        _format(command, properties)
+        _format(command, properties, format_options)
     return ProcessSpec(
         name="kafka",
         args=(*command, "kafka.Kafka", str(properties)),
@@ -95,10 +102,10 @@ def await_answer(connection: Mapping[str, object], *, timeout_s: float) -> None:
         time.sleep(POLL_S)
 
 
-def _format(command: tuple[str, ...], properties: Path) -> None:
+def _format(command: tuple[str, ...], properties: Path, options: tuple[str, ...]) -> None:
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     result = subprocess.run(
-        [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), "--ignore-formatted"],
+        [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
