@@ -13,6 +13,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from prometheus_client import Counter
 
 log = logging.getLogger(__name__)
+# librdkafka writes a line per attempt to connect; what matters comes through error_cb.
+_librdkafka_log = logging.getLogger(f"{__name__}.librdkafka")
+_librdkafka_log.setLevel(logging.CRITICAL)
 
 OnRecord = Callable[[bytes | None, bytes | None], None]
 
@@ -74,10 +77,15 @@ class BroadcastReader:
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
+            "error_cb": lambda error: self._failed("kafka", error),  # a broker that is away, told here only
+            "reconnect.backoff.max.ms": int(RETRY_S * 1000),
+            # By default librdkafka keeps silent about a missing topic for 30 s.
+            "topic.metadata.propagation.max.ms": int(RETRY_S * 1000),
         }
         self._on_record = on_record
         self._partition = partition
         self._next = 0
+        self._said = ""
         self._told = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"broadcast-{topic}", daemon=True)
 
@@ -110,7 +118,7 @@ class BroadcastReader:
 
     def _follow(self) -> None:
         """Read until told to stop; raises what librdkafka does not recover from."""
-        consumer = Consumer(self._config)
+        consumer = Consumer(self._config, logger=_librdkafka_log)
         try:
             consumer.assign([TopicPartition(self.topic, self._partition, self._next)])
             while not self._told.is_set():
@@ -132,6 +140,7 @@ class BroadcastReader:
 
     def _hand_over(self, message: Message) -> None:
         RECORDS.labels(self.topic).inc()
+        self._said = ""
         try:
             self._on_record(message.key(), message.value())
         except Exception as exc:  # noqa: BLE001 - whatever the reader of the record meets is that record's fault
@@ -142,4 +151,7 @@ class BroadcastReader:
         self.errors += 1
         ERRORS.labels(self.topic, kind).inc()
         where = self.topic if offset is None else f"{self.topic} offset {offset}"
-        log.warning("broadcast %s: %s: %s", where, type(error).__name__, error)
+        said = f"broadcast {where}: {error}"
+        if said != self._said:  # an outage is one line, not one per attempt
+            log.warning(said)
+        self._said = said
