@@ -247,7 +247,12 @@ class Importer:
                 self._end = read.after
                 continue
             of = self._shaper.group(read.row)
-            if group and (of is None or of != key or len(group) >= MAX_GROUP):
+            if of is None:
+                self.counts.rows += 1
+                yield [read], read.after
+                self._end = read.after
+                continue
+            if group and (of != key or len(group) >= MAX_GROUP):
                 yield self._closed(group, key, tainted=tainted), self._end
                 group, tainted = [], False
             self.counts.rows += 1

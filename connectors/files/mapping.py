@@ -77,6 +77,7 @@ class Value(_Strict, frozen=True, kw_only=True):
     minor : a decimal amount of money becomes minor units with so many digits
     times : a column of whole numbers to multiply with
     sum : over the rows of the group
+    lines : a list with one entry per row of the group; stands alone
     """
 
     column: str | None = None
@@ -88,12 +89,7 @@ class Value(_Strict, frozen=True, kw_only=True):
     minor: Annotated[int, Meta(ge=0, le=6)] | None = None
     times: str | None = None
     sum: bool = False
-
-
-class Lines(_Strict, frozen=True, kw_only=True):
-    """A list with one entry per row of the group."""
-
-    lines: dict[str, Value | str]
+    lines: "dict[str, Value | str] | None" = None
 
 
 class Time(_Strict, frozen=True, kw_only=True):
@@ -130,7 +126,7 @@ class Rules(_Strict, frozen=True, kw_only=True):
     signal: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,99}$")]
     time: Time
     identifiers: Annotated[tuple[Who, ...], Meta(min_length=1, max_length=16)]
-    payload: dict[str, Value | str | Lines] = {}
+    payload: dict[str, Value | str] = {}
     format: Format | None = None
     csv: Csv = Csv()
     channel: str = "file"
@@ -257,7 +253,7 @@ def _check_payload(located: Located, rules: Rules) -> list[str]:
 def _check_fields(
     located: Located,
     at: FieldPath,
-    given: Mapping[str, Value | str | Lines] | Mapping[str, Value | str],
+    given: Mapping[str, Value | str],
     known: Mapping[str, Field],
     rules: Rules,
 ) -> list[str]:
@@ -273,10 +269,11 @@ def _check_fields(
         field = known.get(name)
         if field is None:
             continue
-        if isinstance(value, Lines) != (field.type == "array"):
+        lines = None if isinstance(value, str) else value.lines
+        if (lines is not None) != (field.type == "array"):
             faults.append(located.fault((*at, name), "takes lines:" if field.type == "array" else "takes no lines:"))
-        elif isinstance(value, Lines):
-            faults += _check_fields(located, (*at, name, "lines"), value.lines, field.inner, rules)
+        elif lines is not None:
+            faults += _check_fields(located, (*at, name, "lines"), lines, field.inner, rules)
         else:
             faults += _check_value(located, (*at, name), value, rules)
     return faults
