@@ -92,10 +92,16 @@ def owned(var: Path) -> Iterator[None]:
     Raises
     ------
     StackError
-        when another process holds it
+        when another process holds it, or it cannot be written
     """
-    var.mkdir(parents=True, exist_ok=True)
-    with (var / "up.lock").open("a+") as file:
+    try:
+        var.mkdir(parents=True, exist_ok=True)
+        lock = (var / "up.lock").open("a+")
+    except OSError as error:
+        raise StackError(
+            f"The folder {var.resolve()} cannot be written: {error.strerror}. Choose another with --var."
+        ) from error
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -146,6 +146,7 @@ def run(
         when it cannot start or go on; nothing is left running
     """
     with preflight.owned(options.var):
+        (options.var / "up.json").unlink(missing_ok=True)  # of one that was killed: nothing of it runs any more
         plan = prepare(options)
         supervisor = Supervisor(options.var / "logs", say, patience=options.patience)
         with StopSignals().caught() as asked:

@@ -1,5 +1,6 @@
 """`sada up` with real Kafka and Redis: starts, serves, ends, and leaves nothing behind, however it ends."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -18,8 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from typer import Typer
 from typer.testing import CliRunner
 
-from deploy.local import command
-from deploy.local.preflight import owner
+from deploy.local import command, preflight, up
 from deploy.local.processes import StackError
 from deploy.local.topology import Row
 from deploy.local.up import Options, prepare
@@ -82,6 +82,16 @@ def await_that(holds: Callable[[], bool], *, within_s: float = 20) -> None:
         time.sleep(0.05)
 
 
+def small_stack() -> Any:
+    """Return the program's module: tests are no packages."""
+    spec = importlib.util.spec_from_file_location("small_stack", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def running(folder: Path) -> list[str]:
     """Return the command lines of all processes that have to do with a folder, but for ourselves."""
     found = []
@@ -98,25 +108,25 @@ def running(folder: Path) -> list[str]:
 
 def test_up_serves_keeps_its_state_and_leaves_nothing(start: Callable[..., Stack], tmp_path: Path) -> None:
     stack = start("serving")
-    up = stack.up()
-    assert set(up["pids"]) == {"kafka", "redis", "serving"}
-    assert len(up["metrics"]) == 1
+    found = stack.up()
+    assert set(found["pids"]) == {"kafka", "redis", "serving"}
+    assert len(found["metrics"]) == 1
     assert stat.S_IMODE((stack.var / "up.json").stat().st_mode) == 0o600
-    with redis.Redis.from_url(up["redis"]) as client:
+    with redis.Redis.from_url(found["redis"]) as client:
         client.set("kept", "yes")
-    admin = AdminClient({"bootstrap.servers": up["kafka"]})
+    admin = AdminClient({"bootstrap.servers": found["kafka"]})
     admin.create_topics([NewTopic("kept", 1)])["kept"].result()
     assert (stack.var / "logs" / "serving.log").read_text() == "serving\n"
 
-    os.kill(up["pids"]["serving"], signal.SIGKILL)
-    await_that(lambda: stack.up()["pids"]["serving"] != up["pids"]["serving"])
+    os.kill(found["pids"]["serving"], signal.SIGKILL)
+    await_that(lambda: stack.up()["pids"]["serving"] != found["pids"]["serving"])
 
     assert stack.end() == 0, stack.said()
     assert not (stack.var / "up.json").exists()
     assert running(stack.var) == []
 
     again = start("serving").up()
-    assert again["write_key"] == up["write_key"]
+    assert again["write_key"] == found["write_key"]
     with redis.Redis.from_url(again["redis"]) as client:
         assert client.get("kept") == b"yes"
     assert "kept" in AdminClient({"bootstrap.servers": again["kafka"]}).list_topics(timeout=10).topics
@@ -134,11 +144,11 @@ def test_a_killed_up_leaves_nothing_and_can_start_again(start: Callable[..., Sta
 
 def test_a_killed_broker_comes_back_on_its_port(start: Callable[..., Stack]) -> None:
     stack = start()
-    up = stack.up()
-    os.kill(up["pids"]["kafka"], signal.SIGKILL)
-    await_that(lambda: stack.up()["pids"]["kafka"] != up["pids"]["kafka"])
+    found = stack.up()
+    os.kill(found["pids"]["kafka"], signal.SIGKILL)
+    await_that(lambda: stack.up()["pids"]["kafka"] != found["pids"]["kafka"])
     await_that(lambda: all(process["state"] == "ready" for process in stack.up()["processes"]))
-    assert AdminClient({"bootstrap.servers": up["kafka"]}).list_topics(timeout=10).brokers
+    assert AdminClient({"bootstrap.servers": found["kafka"]}).list_topics(timeout=10).brokers
 
 
 def test_a_child_that_cannot_run_ends_it_with_its_log_and_leaves_nothing(start: Callable[..., Stack]) -> None:
@@ -151,9 +161,9 @@ def test_a_child_that_cannot_run_ends_it_with_its_log_and_leaves_nothing(start: 
 
 def test_own_servers_are_used(start: Callable[..., Stack], kafka: str, redis_url: str) -> None:
     stack = start("serving", env={"SADA_KAFKA": kafka, "SADA_REDIS": redis_url})
-    up = stack.up()
-    assert (up["kafka"], up["redis"]) == (kafka, redis_url)
-    assert set(up["pids"]) == {"serving"}
+    found = stack.up()
+    assert (found["kafka"], found["redis"]) == (kafka, redis_url)
+    assert set(found["pids"]) == {"serving"}
 
 
 @pytest.mark.parametrize(
@@ -175,18 +185,18 @@ def test_own_servers_that_do_not_answer_are_named(
 
 def test_status_and_down(start: Callable[..., Stack]) -> None:
     stack = start("serving")
-    up = stack.up()
+    found = stack.up()
     cli = CliRunner()
     shown = cli.invoke(CLI, ["status", "--var", str(stack.var)])
     assert shown.exit_code == 0, shown.output
-    assert f"{up['pids']['serving']}" in shown.output
+    assert f"{found['pids']['serving']}" in shown.output
     refused = cli.invoke(CLI, ["up", "--var", str(stack.var)])
     assert refused.exit_code == 1
     assert f"already runs in {stack.var} (pid {stack.process.pid})" in refused.stderr.replace("\n", " ")
     stopped = cli.invoke(CLI, ["down", "--var", str(stack.var)])
     assert stopped.exit_code == 0, stopped.output
     assert stack.process.wait(5) == 0
-    assert owner(stack.var) is None
+    assert preflight.owner(stack.var) is None
     assert running(stack.var) == []
     assert "Nothing runs" in cli.invoke(CLI, ["down", "--var", str(stack.var)]).output
     assert cli.invoke(CLI, ["status", "--var", str(stack.var)]).exit_code == 1
@@ -207,6 +217,26 @@ def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="disk is nearly full"):
         prepare(Options(var=tmp_path, rows=(Row("serving", ("true",)),), free=lambda _: 1 << 20))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_ends_it_with_a_message_and_nothing_running(
+    tmp_path: Path, kafka: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka that cannot write dies with a torn segment: it is stopped while it still can."""
+    monkeypatch.setenv("SADA_KAFKA", kafka)
+    monkeypatch.setenv("SADA_REDIS", redis_url)
+    monkeypatch.setattr(up, "TIDY_EVERY_S", 0)
+    row = Row("serving", (sys.executable, "-c", small_stack().SERVING))
+    left = [preflight.NEEDED_BYTES]
+
+    def fills_up(_: up.UpFile) -> None:
+        assert running(tmp_path / "var")
+        left[0] = preflight.LEAST_BYTES - 1
+
+    options = Options(var=tmp_path / "var", gateway_port=0, steps=(), rows=(row,), free=lambda _: left[0])
+    with pytest.raises(StackError, match=r"disk is nearly full: 255 MB are free in .* needs 256 MB"):
+        up.run(options, print, ready=fills_up)
+    assert running(tmp_path / "var") == []
 
 
 def test_missing_java_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

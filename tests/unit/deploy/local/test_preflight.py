@@ -68,5 +68,15 @@ def test_a_folder_is_held_by_one_process(tmp_path: Path) -> None:
         assert preflight.owner(tmp_path) == os.getpid()
 
 
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    with (
+        pytest.raises(StackError, match=rf"The folder {blocked} cannot be written: .*--var"),
+        preflight.owned(blocked),
+    ):
+        pytest.fail("held")
+
+
 def test_an_untouched_folder_has_no_owner(tmp_path: Path) -> None:
     assert preflight.owner(tmp_path / "new") is None
