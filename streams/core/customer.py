@@ -12,7 +12,7 @@ from schemas.views import ActionView, DecisionView, ExampleView, Signal
 from streams.core import attribution, labels
 from streams.core.attribution import Attributed, Settled
 from streams.core.catalogue import Catalogue
-from streams.core.decide import Arm, decide, draw_of
+from streams.core.decide import Arms, decide, draw_of
 from streams.core.facet import fold, new_facet, remember_contact
 from streams.core.features import vector as vector_of
 from streams.core.golden_record import merge
@@ -54,8 +54,8 @@ class Scorer(Protocol):
         ...
 
     @property
-    def arm(self) -> Arm:
-        """The bandit's belief about an arm."""
+    def arms_at(self) -> Arms:
+        """The bandit's beliefs about several arms."""
         ...
 
 
@@ -171,7 +171,7 @@ def _judge(
             signal=signal,
             vector=vector,
             scores=Scores(scored.p_churn, scored.intent, versions),
-            arm=brain.scorer.arm,
+            arms=brain.scorer.arms_at,
             catalogue=catalogue,
             draw=draw_of(root.node, signal["id"], trigger.name),
         )

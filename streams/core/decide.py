@@ -29,8 +29,8 @@ from streams.core.moment import Moment, Scores
 from streams.core.state import Contact, LastDecision
 from streams.core.view import GoldenRecord
 
-# (arm, features) to mean and standard deviation of p.
-Arm = Callable[[str, Sequence[float]], tuple[float, float]]
+# (arms, features) to mean and standard deviation of p, for each arm.
+Arms = Callable[[Sequence[str], Sequence[float]], Sequence[tuple[float, float]]]
 
 # Model that learns from decisions' rewards.
 PROPENSITY = "propensity"
@@ -82,7 +82,7 @@ def decide(
     signal: Signal,
     vector: Sequence[float],
     scores: Scores,
-    arm: Arm,
+    arms: Arms,
     catalogue: Catalogue,
     draw: float,
 ) -> Decided | None:
@@ -95,7 +95,7 @@ def decide(
     trigger : one of ``catalogue.triggered(signal)``
     vector : features in the order of the feature set, unscaled
     scores : of churn and intent
-    arm : the bandit's belief about the reward of an arm ``action/treatment``
+    arms : the bandit's belief about the rewards of arms ``action/treatment``
     draw : in [0, 1), of ``draw_of``
 
     Returns
@@ -113,7 +113,7 @@ def decide(
     control = in_control(root_node, policy.control_share, policy.control_salt)
     context = trigger.projection.context(moment)
     options, filtered = eligible(trigger, moment, context, policy, control=control)
-    candidates, hold_p = _weigh(options, context, vector, arm, catalogue)
+    candidates, hold_p = _weigh(options, context, vector, arms, catalogue)
     chosen = choose([c["probability"] for c in candidates], draw) if candidates else None
     acts = chosen is not None and not control
     picked = None if chosen is None else candidates[chosen]
@@ -152,7 +152,7 @@ def decide(
 
 
 def _weigh(
-    options: Sequence[Option], context: cel.Context, vector: Sequence[float], arm: Arm, catalogue: Catalogue
+    options: Sequence[Option], context: cel.Context, vector: Sequence[float], arms: Arms, catalogue: Catalogue
 ) -> tuple[list[Candidate], float]:
     """Return the options with the terms of their scores and their probabilities, and the probability of hold."""
     if not options:
@@ -161,7 +161,8 @@ def _weigh(
     levers: dict[str, float] = {}
     candidates: list[Candidate] = []
     deviations: list[float] = []
-    for action, treatment, _ in options:
+    believed = arms([option.treatment.arm for option in options], vector)
+    for (action, treatment, _), (mean, deviation) in zip(options, believed, strict=True):
         factor = 1.0
         for each in active:
             if each.concerns(action, treatment.channel):
@@ -171,7 +172,7 @@ def _weigh(
             if action.lever.id not in levers:
                 levers[action.lever.id] = _factor(action.lever, context)
             lever *= levers[action.lever.id]
-        p, sd = _believe(arm, treatment.arm, vector)
+        p, sd = _sane(mean, deviation)
         scale = action.value * factor * lever
         deviations.append(sd * scale)
         candidates.append(
@@ -198,9 +199,8 @@ def _factor(lever: Lever, context: cel.Context) -> float:
     return lever.factor if lever.when is None or lever.when.holds(context) else 1.0
 
 
-def _believe(arm: Arm, name: str, vector: Sequence[float]) -> tuple[float, float]:
-    """Return the belief about an arm's p: a linear one may leave [0, 1], what is meant is the nearest probability."""
-    mean, sd = arm(name, vector)
+def _sane(mean: float, sd: float) -> tuple[float, float]:
+    """Return a belief about p: a linear one may leave [0, 1], what is meant is the nearest probability."""
     if not (isfinite(mean) and isfinite(sd)):
         return 0.0, 1.0  # a model gone wrong knows nothing; its alarm is its metrics, not a dead partition
     return min(max(mean, 0.0), 1.0), max(sd, 0.0)

@@ -124,7 +124,7 @@ def test_a_decision_explains_itself(
     )
     customer = root()
     customer.node = node
-    made = decided(of, customer, arm=lambda name, _: arms[hash(name) % 10], draw=draw)
+    made = decided(of, customer, arms=lambda names, _: [arms[hash(name) % 10] for name in names], draw=draw)
     codec = wire.codec_of("decision")
     record: Any = codec.decode(codec.encode(made.decision))
     told = explain(record, of)

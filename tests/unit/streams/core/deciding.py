@@ -121,7 +121,7 @@ def catalogue(*actions: Mapping[str, Any], **other: Any) -> Catalogue:
 
 def sure(mean: float = 0.5, sd: float = 1e-6) -> Any:
     """Return a bandit that believes the same of every arm."""
-    return lambda arm, features: (mean, sd)
+    return lambda names, features: [(mean, sd)] * len(names)
 
 
 def decided(
@@ -130,13 +130,13 @@ def decided(
     *,
     upon: Signal | None = None,
     now_ms: int = NOON_MS,
-    arm: Any = None,
+    arms: Any = None,
     draw: float = 0.5,
     scores: Scores = SCORES,
     trigger: str = "added",
 ) -> Decided:
     """Decide; the trigger's condition is expected to hold."""
-    found = considered(of, customer, upon=upon, now_ms=now_ms, arm=arm, draw=draw, scores=scores, trigger=trigger)
+    found = considered(of, customer, upon=upon, now_ms=now_ms, arms=arms, draw=draw, scores=scores, trigger=trigger)
     assert found is not None
     return found
 
@@ -147,7 +147,7 @@ def considered(
     *,
     upon: Signal | None = None,
     now_ms: int = NOON_MS,
-    arm: Any = None,
+    arms: Any = None,
     draw: float = 0.5,
     scores: Scores = SCORES,
     trigger: str = "added",
@@ -164,7 +164,7 @@ def considered(
         signal=upon,
         vector=vector(record, upon),
         scores=scores,
-        arm=arm or sure(),
+        arms=arms or sure(),
         catalogue=of,
         draw=draw,
     )

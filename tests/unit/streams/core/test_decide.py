@@ -1,5 +1,6 @@
 """The decision: its terms, its choice, its records, and what the control group gets."""
 
+from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_terms_of_the_score() -> None:
         ],
         levers={"push": {"factor": 2, "when": "scores.churn > 0.5"}},
     )
-    found = decided(of, arm=sure(0.4, 0.1)).decision["candidates"][0]
+    found = decided(of, arms=sure(0.4, 0.1)).decision["candidates"][0]
     assert (found["p"], found["sd"], found["value"], found["context"], found["lever"]) == (0.4, 0.1, 20, 1.5, 1.0)
     assert found["score"] == pytest.approx(0.4 * 20 * 1.5 * 1.0 - 1.5)
 
@@ -88,25 +89,24 @@ def test_uncertain_arms_are_tried() -> None:
     """Of two arms with the same mean the less known is above the other half of the time, and so chosen."""
     of = catalogue(action("known"), action("new"), **SMALL)
 
-    def arm(name: str, features: object) -> tuple[float, float]:
-        return (0.5, 0.01) if name == "known/t1" else (0.5, 0.3)
+    def arms(names: Sequence[str], features: object) -> list[tuple[float, float]]:
+        return [(0.5, 0.01) if name == "known/t1" else (0.5, 0.3) for name in names]
 
-    each = {c["action"]: c["probability"] for c in decided(of, arm=arm).decision["candidates"]}
+    each = {c["action"]: c["probability"] for c in decided(of, arms=arms).decision["candidates"]}
     assert each["new"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_arms_are_asked_by_name_with_the_features() -> None:
-    """The bandit is asked for action/treatment, once each, with the vector of the decision."""
-    asked: list[tuple[str, int]] = []
+    """The bandit is asked once, for all arms that may be chosen, with the vector of the decision."""
+    asked: list[tuple[list[str], int]] = []
 
-    def arm(name: str, features: Any) -> tuple[float, float]:
-        asked.append((name, len(features)))
-        return 0.5, 0.1
+    def arms(names: Sequence[str], features: Sequence[float]) -> list[tuple[float, float]]:
+        asked.append((list(names), len(features)))
+        return [(0.5, 0.1) for _ in names]
 
-    decided(
-        catalogue(action(treatments=[treatment("a"), treatment("b", "web")]), action("x", eligibility="false")), arm=arm
-    )
-    assert asked == [("greet/a", len(FEATURE_NAMES)), ("greet/b", len(FEATURE_NAMES))]
+    of = catalogue(action(treatments=[treatment("a"), treatment("b", "web")]), action("x", eligibility="false"))
+    decided(of, arms=arms)
+    assert asked == [(["greet/a", "greet/b"], len(FEATURE_NAMES))]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_the_arms_are_asked_by_name_with_the_features() -> None:
 )
 def test_a_bandit_gone_wrong(mean: float, sd: float, expected: tuple[float, float]) -> None:
     """Beliefs outside of [0, 1] are brought back; what is no number knows nothing."""
-    made = decided(catalogue(), arm=sure(mean, sd)).decision
+    made = decided(catalogue(), arms=sure(mean, sd)).decision
     found = made["candidates"][0]
     assert (found["p"], found["sd"]) == expected
     assert 0 < made["propensity"] <= 1
