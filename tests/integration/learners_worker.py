@@ -44,7 +44,7 @@ def main(bootstrap: str, prefix: str, kill_at: str) -> int:
         dead_letter=dead_letter,
         rules=PublishRules(first_examples=50, every_examples=200),
     )
-    config = LaneConfig(app=f"{prefix}learners", bootstrap=bootstrap, session_timeout_s=6, heartbeat_s=1)
+    config = LaneConfig(app=f"{prefix}learners", bootstrap=bootstrap, session_timeout_s=2, heartbeat_s=0.5)
     return run(build(config, [stage]))
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -87,23 +88,29 @@ def send(kafka: str, topic: str, records: list[tuple[bytes | None, bytes | None]
     assert producer.flush(20) == 0
 
 
-def newest_state(kafka: str, topics: str) -> dict[bytes, bytes]:
-    """Read all partitions of the changelog."""
+@pytest.fixture
+def states(kafka: str, topics: str) -> Iterator[dict[bytes, bytes]]:
+    """Return the newest committed state of each learner, followed live over all partitions of the changelog."""
     found: dict[bytes, bytes] = {}
 
     def keep(key: bytes | None, value: bytes | None) -> None:
         if key and value and not key.startswith(b"\x00lane:"):
             found[key] = value
 
-    for partition in range(MODEL_PARTITIONS):
-        with BroadcastReader(
-            {"bootstrap.servers": kafka}, f"{topics}learners-changelog", keep, partition=partition
-        ) as reader:
-            assert reader.caught_up.wait(20)
-    return found
+    with ExitStack() as stack:
+        for number in range(MODEL_PARTITIONS):
+            changelog = f"{topics}learners-changelog"
+            stack.enter_context(BroadcastReader({"bootstrap.servers": kafka}, changelog, keep, partition=number))
+        yield found
 
 
-def test_learning_is_exactly_once_through_a_kill(kafka: str, topics: str, start: Any) -> None:
+def learned(states: dict[bytes, bytes]) -> int:
+    return decode_state(states[b"churn"], KEY).learner.learned if b"churn" in states else 0
+
+
+def test_learning_is_exactly_once_through_a_kill(
+    kafka: str, topics: str, states: dict[bytes, bytes], start: Any
+) -> None:
     """A worker dies with a batch uncommitted; the next learns each example once, in order, as if nothing had been."""
     codec = codec_of("example")
     examples = churn_examples(EXAMPLES)
@@ -118,7 +125,7 @@ def test_learning_is_exactly_once_through_a_kill(kafka: str, topics: str, start:
     ):
         first = start(2)
         send(kafka, f"{topics}examples", records[:400])
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 100
         sent = 400
         while first.poll() is None:  # each further batch is a transaction; the second one kills it
             assert time.monotonic() < deadline
@@ -128,11 +135,11 @@ def test_learning_is_exactly_once_through_a_kill(kafka: str, topics: str, start:
         assert first.returncode == -9
         send(kafka, f"{topics}examples", records[sent:])
         start(0)
-        while live.current.versions["churn"] < 1 or not letters or _learned(kafka, topics) < EXAMPLES:
+        while live.current.versions["churn"] < 1 or not letters or learned(states) < EXAMPLES:
             assert time.monotonic() < deadline
             time.sleep(0.2)
         assert reader.errors == 0
-    state = decode_state(newest_state(kafka, topics)[b"churn"], KEY)
+    state = decode_state(states[b"churn"], KEY)
     assert state.learner.learned == EXAMPLES
     assert letters == [b"bad-label"]
     truth = ChurnLearner()
@@ -142,8 +149,3 @@ def test_learning_is_exactly_once_through_a_kill(kafka: str, topics: str, start:
     assert [state.learner.predict(x) for x in probes] == [truth.predict(x) for x in probes]
     assert live.current.churn([2.0] + [0.0] * 33) > 0.7
     assert live.current.churn([-2.0] + [0.0] * 33) < 0.3
-
-
-def _learned(kafka: str, topics: str) -> int:
-    raw = newest_state(kafka, topics).get(b"churn")
-    return decode_state(raw, KEY).learner.learned if raw else 0
