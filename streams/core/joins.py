@@ -1,8 +1,9 @@
 """What several facets come to: sums add, the newest wins, lists keep their newest."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from operator import attrgetter
+from typing import TypeVar
 
 from streams.core.consent import join_consent
 from streams.core.folds import join_tickets
@@ -13,12 +14,10 @@ from streams.core.state import (
     MAX_RECENT,
     MAX_TIMELINE,
     CartLine,
-    Contact,
     Facet,
     Member,
     Purse,
     Seen,
-    Slot,
     Ticket,
     Trait,
 )
@@ -32,42 +31,57 @@ def join(facets: list[Facet], members: dict[bytes, Member]) -> Facet:
     facets : at least one, in a fixed order: it decides where nothing else does
     members : of the customer, for consent
     """
-    orders = sorted(chain.from_iterable(f.order_times_ms for f in facets), reverse=True)
-    activity = sorted((t for f in facets for t in (f.last_ms, f.before_ms)), reverse=True)
-    return Facet(
-        node=b"",
-        first_ms=_first(f.first_ms for f in facets),
-        last_ms=activity[0],
-        before_ms=activity[1],
-        signals=sum(f.signals for f in facets),
-        per_channel=_add_up(f.per_channel for f in facets),
-        counts=_add_up(f.counts for f in facets),
-        slots=_join_slots(facets),
-        order_times_ms=orders[:MAX_ORDER_TIMES],
-        first_order_ms=_first(f.first_order_ms for f in facets),
-        last_order_items=max((f.order_times_ms[0], f.last_order_items) for f in facets if f.order_times_ms)[1]
-        if orders
-        else 0,
-        purses=_join_purses(facets),
-        cart=_join_carts(facets),
-        cart_cleared_ms=max(f.cart_cleared_ms for f in facets),
-        tickets=_join_tickets(facets),
-        searches=_join_seen(f.searches for f in facets),
-        viewed=_join_seen(f.viewed for f in facets),
-        traits=_join_traits(facets),
-        consent=join_consent(facets, members),
-        timeline=sorted(chain.from_iterable(f.timeline for f in facets), key=_at_ms, reverse=True)[:MAX_TIMELINE],
-        contacts=_join_contacts(facets),
-    )
+    joined = Facet(node=b"", first_ms=0)
+    activity: list[int] = []
+    newest_order = (0, 0)
+    for f in facets:
+        joined.signals += f.signals
+        joined.first_ms = _earlier(joined.first_ms, f.first_ms)
+        joined.first_order_ms = _earlier(joined.first_order_ms, f.first_order_ms)
+        joined.cart_cleared_ms = max(joined.cart_cleared_ms, f.cart_cleared_ms)
+        activity += (f.last_ms, f.before_ms)
+        if f.order_times_ms:
+            joined.order_times_ms += f.order_times_ms
+            newest_order = max(newest_order, (f.order_times_ms[0], f.last_order_items))
+    activity.sort()
+    joined.before_ms, joined.last_ms = activity[-2:]
+    joined.last_order_items = newest_order[1]
+    joined.order_times_ms.sort(reverse=True)
+    del joined.order_times_ms[MAX_ORDER_TIMES:]
+    joined.per_channel = _add_up([f.per_channel for f in facets])
+    joined.counts = _add_up([f.counts for f in facets])
+    joined.slots = _newest([f.slots for f in facets], _last_ms)
+    joined.purses = _join_purses(facets)
+    joined.cart = _join_carts(facets)
+    joined.tickets = _join_tickets(facets)
+    joined.searches = _join_seen([f.searches for f in facets])
+    joined.viewed = _join_seen([f.viewed for f in facets])
+    joined.traits = _join_traits(facets)
+    joined.consent = join_consent(facets, members)
+    joined.timeline = _newest([f.timeline for f in facets], _at_ms)[:MAX_TIMELINE]
+    joined.contacts = _newest([f.contacts for f in facets], _at_ms)[:MAX_CONTACTS]
+    return joined
 
 
-# Lists of each facet are newest first already: sorting them together is a merge, and equal times keep facet order.
 _at_ms = attrgetter("at_ms")
 _last_ms = attrgetter("last_ms")
+T = TypeVar("T")
 
 
-def _first(times: Iterable[int]) -> int:
-    return min((time for time in times if time), default=0)
+def _newest(lists: list[list[T]], time_of: Callable[[T], int]) -> list[T]:
+    """Return lists that are each newest first as one: sorting is a merge of runs, equal times keep the facets' order.
+
+    Slots of different facets may overlap: golden_record's sessions allow it.
+    """
+    filled = [each for each in lists if each]
+    if len(filled) < 2:
+        return filled[0] if filled else []
+    return sorted(chain.from_iterable(filled), key=time_of, reverse=True)
+
+
+def _earlier(one: int, other: int) -> int:
+    """Return the earlier of two times, of which 0 is none."""
+    return (min(other, one)) if one and other else one or other
 
 
 def _add_up(counts: Iterable[dict[str, int]]) -> dict[str, int]:
@@ -79,13 +93,6 @@ def _add_up(counts: Iterable[dict[str, int]]) -> dict[str, int]:
         for name, count in each.items():
             total[name] = total.get(name, 0) + count
     return total
-
-
-def _join_slots(facets: list[Facet]) -> list[Slot]:
-    """Return the activity of all facets, newest first. Slots of different facets may overlap; sessions allow it."""
-    slots = [slot for f in facets for slot in f.slots]
-    slots.sort(key=_last_ms, reverse=True)
-    return slots
 
 
 def _join_purses(facets: list[Facet]) -> dict[str, Purse]:
@@ -125,9 +132,9 @@ def _join_tickets(facets: list[Facet]) -> dict[str, Ticket]:
     return joined
 
 
-def _join_seen(lists: Iterable[list[Seen]]) -> list[Seen]:
+def _join_seen(lists: list[list[Seen]]) -> list[Seen]:
     newest: dict[str, Seen] = {}
-    for seen in sorted(chain.from_iterable(lists), key=_at_ms, reverse=True):
+    for seen in _newest(lists, _at_ms):
         newest.setdefault(seen.text, seen)
         if len(newest) == MAX_RECENT:
             break
@@ -142,9 +149,3 @@ def _join_traits(facets: list[Facet]) -> dict[str, Trait]:
             if old is None or (trait.at_ms, trait.source, trait.value) > (old.at_ms, old.source, old.value):
                 joined[name] = trait
     return joined
-
-
-def _join_contacts(facets: list[Facet]) -> list[Contact]:
-    contacts = [contact for f in facets for contact in f.contacts]
-    contacts.sort(key=_at_ms, reverse=True)
-    return contacts[:MAX_CONTACTS]

@@ -83,7 +83,7 @@ def check(signal: Signal) -> int:
 
     Notes
     -----
-    About 2 us.
+    About 3 us.
     """
     _check_envelope(signal)
     kind = signal["kind"]

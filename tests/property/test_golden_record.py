@@ -29,6 +29,9 @@ from tests.unit.streams.core.making import (
     traits,
 )
 
+# No deadline: CI's cores are shared, and a slow example is no wrong one.
+IN_ANY_ORDER = settings(max_examples=200, deadline=None)
+
 # Dense enough for ties, half-hour gaps and retries; wide enough for decay.
 TIMES = [T + ms for ms in (*range(4), *(n * 13 * MINUTE for n in range(12)), *(n * DAY for n in range(0, 60, 4)))]
 WORDS = ["great, thanks", "this is terrible", "where is it"]
@@ -114,7 +117,7 @@ def _history(facet: Facet) -> Any:
     return _plain(msgspec.structs.replace(facet, recent_ids=b""))
 
 
-@settings(max_examples=400)
+@IN_ANY_ORDER
 @given(signals(), st.randoms(use_true_random=False))
 def test_a_facet_is_the_same_whatever_order_its_signals_arrive_in(arrived: list[Signal], rnd: Any) -> None:
     """Any permutation of the signals of a facet folds to the same facet."""
@@ -123,6 +126,7 @@ def test_a_facet_is_the_same_whatever_order_its_signals_arrive_in(arrived: list[
     assert _history(_fold_all(shuffled)) == _history(_fold_all(arrived))
 
 
+@IN_ANY_ORDER
 @given(st.lists(st.builds(look, st.integers(0, 40).map(str), st.integers(0, 3000).map(lambda n: T + n * MINUTE))))
 def test_bounded_lists_and_sessions_do_not_depend_on_order(arrived: list[Signal]) -> None:
     """Beyond every bound, the newest first or the oldest first come to the same."""
@@ -132,6 +136,7 @@ def test_bounded_lists_and_sessions_do_not_depend_on_order(arrived: list[Signal]
     assert _history(_fold_all(newest_first)) == _history(_fold_all(oldest_first))
 
 
+@IN_ANY_ORDER
 @given(st.lists(st.integers(0, 200).map(lambda n: n * 5), min_size=1, max_size=25), st.randoms(use_true_random=False))
 def test_a_session_is_what_the_gap_says(minutes: list[int], rnd: Any) -> None:
     """The session equals the one found by walking all times back from the newest, within the four hours kept."""
@@ -150,6 +155,7 @@ def test_a_session_is_what_the_gap_says(minutes: list[int], rnd: Any) -> None:
     assert (session.started_ms, session.signals) == (T + start * MINUTE, count)
 
 
+@IN_ANY_ORDER
 @given(signals(most=40), st.integers(0, 39))
 def test_retries_within_the_window_add_nothing(arrived: list[Signal], which: int) -> None:
     """A signal that a sender sends again is dropped and leaves the facet as it was."""
@@ -177,6 +183,7 @@ GROUPS = st.lists(NUMBERS, min_size=1, max_size=20).map(
 )
 
 
+@IN_ANY_ORDER
 @given(GROUPS, st.randoms(use_true_random=False))
 def test_a_golden_record_is_the_same_whatever_order_its_facets_are_in(groups: list[list[Signal]], rnd: Any) -> None:
     """The record, its features and its profile do not depend on the order in which facets came together."""
@@ -191,6 +198,7 @@ def test_a_golden_record_is_the_same_whatever_order_its_facets_are_in(groups: li
     assert profile_of(one, merge(one, NOW)) == profile_of(other, merge(other, NOW))
 
 
+@IN_ANY_ORDER
 @given(GROUPS, GROUPS, st.sampled_from(TIMES))
 def test_whoever_absorbs_the_other_the_record_is_the_same_and_a_split_gives_back_both(
     mine: list[list[Signal]], theirs: list[list[Signal]], merged_at: int
@@ -209,7 +217,7 @@ def test_whoever_absorbs_the_other_the_record_is_the_same_and_a_split_gives_back
     assert after == before
 
 
-@settings(max_examples=200)
+@IN_ANY_ORDER
 @given(GROUPS)
 def test_nothing_is_lost_or_doubled_by_a_merge(groups: list[list[Signal]]) -> None:
     """Counts, money and fading sums of the record are those of one facet that had seen every signal."""
