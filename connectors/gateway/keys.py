@@ -175,6 +175,10 @@ class KeyRing:
         """Return the live key with this text, or None."""
         return self._by_hash.get(hash_of(key))
 
+    def by_hash(self, key_hash: str) -> Key | None:
+        """Return the live key with this hash, or None."""
+        return self._by_hash.get(key_hash)
+
     def refresh(self) -> None:
         """Read the file again if it changed; called every ``RELOAD_EVERY_S``."""
         mark = self._stat()

@@ -8,6 +8,7 @@ import redis.asyncio
 import structlog
 from aiohttp import web
 
+from connectors.desk.pages import Desk
 from connectors.gateway.accept import Acceptance
 from connectors.gateway.access import Access
 from connectors.gateway.app import build
@@ -131,7 +132,11 @@ def _application(
         access, acceptance, sources, client=client, prefix=settings.topic_prefix, public_url=settings.public_url
     )
     version = importlib.metadata.version("sada")
-    app = build(access, [Collector(access, acceptance), Stubs(access, version), webhooks, Customers(access, lookup)])
+    secure = (settings.public_url or "").startswith("https://")
+    desk = Desk(access, lookup, secret=settings.secret("node_key"), secure=secure)
+    app = build(
+        access, [Collector(access, acceptance), Stubs(access, version), webhooks, Customers(access, lookup), desk]
+    )
     if settings.inbox_secret is None:
         _log.info("no inbox and no links in messages: SADA_INBOX_SECRET is not set")
     else:

@@ -129,7 +129,7 @@ def minor(value: object, currency: str, field: str) -> int | None:
     found = number(value, field)
     if found is None:
         return None
-    amount = found * _FACTORS.get(currency, 100)
+    amount = found * factor(currency)
     # Beyond 2^53 a double no longer tells one minor unit from the next.
     if abs(amount) > 2**53:
         raise PayloadError("bad-number", f"{field} is too large: {found:g}")
@@ -150,6 +150,11 @@ def currency_of(value: object, default: str) -> str:
     if len(found) == 3 and found.isascii() and found.isalpha():
         return found.upper()
     raise PayloadError("bad-currency", f"currency {found[:10]!r} is not a code of ISO 4217, for example EUR")
+
+
+def factor(currency: str) -> int:
+    """Return how many minor units a currency's unit has."""
+    return _FACTORS.get(currency, 100)
 
 
 def moment_ms(value: object, field: str) -> int | None:

@@ -1,0 +1,271 @@
+"""From a profile to what the page shows: pure. Everything that comes from outside passes ``plain``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from connectors.desk.locale import Locale, plain, zone_of
+
+Profile = Mapping[str, Any]
+
+# Lines of one list that are shown; a record may hold more identifiers than anybody can read.
+MOST = 12
+MOST_TIMELINE = 20
+
+# Mood in [-1, 1] from which on each word holds, and where risk becomes medium and high: thirds an agent can act upon.
+_MOODS = ((-0.5, "angry"), (-0.15, "unhappy"), (0.15, "neutral"), (0.5, "content"), (9.0, "happy"))
+_RISKS = ((0.3, "low"), (0.6, "medium"), (9.0, "high"))
+_FLAGS = ("do_not_contact", "complained", "suspicious", "vip")
+_STRONGEST = ("user_id", "email", "phone", "loyalty_id", "crm_id", "device_id", "anonymous_id")
+
+
+class Answer(NamedTuple):
+    """One of the four answers at the top: heading, word, detail, and a tone for its colour."""
+
+    heading: str
+    word: str
+    detail: str
+    tone: str
+
+
+class Line(NamedTuple):
+    """One line of a list."""
+
+    label: str
+    text: str
+    detail: str = ""
+    tone: str = ""
+
+
+class Listing(NamedTuple):
+    """Lines shown, and how many are not."""
+
+    lines: Sequence[Line]
+    more: str
+
+
+def page(profile: Profile, locale: Locale) -> dict[str, Any]:
+    """Return all that the template shows of a profile."""
+    return {
+        "name": _name(profile, locale),
+        "who": _who(profile, locale),
+        "badges": [(flag, locale.word(flag)) for flag in _FLAGS if profile["flags"][flag]],
+        "answers": _answers(profile, locale),
+        "advice": [locale.word(key) for key in _advice(profile)],
+        "decision": _decision(profile, locale),
+        "now": _now(profile, locale),
+        "story": _story(profile, locale),
+        "value": _value(profile, locale),
+        "consent": _consent(profile, locale),
+        "contacts": _contacts(profile, locale),
+        "identity": _identity(profile, locale),
+        "traits": _traits(profile, locale),
+        "refusals": _refusals(profile, locale),
+    }
+
+
+def _listing(lines: list[Line], locale: Locale, most: int = MOST) -> Listing:
+    more = len(lines) - most
+    return Listing(lines[:most], locale.word("and more").format(locale.number(more)) if more > 0 else "")
+
+
+def _trait(profile: Profile, name: str) -> str:
+    found = profile["traits"].get(name)
+    return plain(found["value"]) if found else ""
+
+
+def _name(profile: Profile, locale: Locale) -> str:
+    full = _trait(profile, "name") or f"{_trait(profile, 'first_name')} {_trait(profile, 'last_name')}".strip()
+    if full:
+        return plain(full, 80)
+    by_kind = {member["kind"]: member["value"] for member in profile["members"]}
+    found = next((by_kind[kind] for kind in _STRONGEST[:5] if kind in by_kind), None)
+    return plain(found, 80) if found else locale.word("unknown person")
+
+
+def _who(profile: Profile, locale: Locale) -> list[str]:
+    found = [part for part in (_trait(profile, "city"), _trait(profile, "country")) if part]
+    if zone := _trait(profile, "time_zone"):
+        found.append(f"{locale.word('their time')} {locale.clock(locale.now_ms, zone_of(zone, locale.language))}")
+    found.append(f"{locale.word('customer since')} {locale.date(profile['created_at_ms'])}")
+    found.append(f"{locale.word('last seen')} {locale.ago(profile['last_seen_ms'])}")
+    return found
+
+
+def _answers(profile: Profile, locale: Locale) -> list[Answer]:
+    mood = profile["flags"]["mood"]
+    word = next(name for limit, name in _MOODS if mood <= limit)
+    scores = profile["scores"]
+    return [
+        Answer(locale.word("mood"), locale.word(word), _signed(mood, locale), word),
+        _risk(scores, locale),
+        _intent(scores, locale),
+        Answer(
+            locale.word("worth"),
+            locale.money(profile["value"]["spent_minor"], profile["value"]["currency"]),
+            f"{locale.number(profile['history']['orders'])} {locale.word('orders')}",
+            "plain",
+        ),
+    ]
+
+
+def _signed(value: float, locale: Locale) -> str:
+    return "\u2066" + locale.digits(f"{value:+.1f}") + "\u2069"
+
+
+def _risk(scores: Mapping[str, Any], locale: Locale) -> Answer:
+    score = scores.get("churn")
+    if score is None:
+        return Answer(locale.word("risk"), locale.word("not known"), "", "plain")
+    word = next(name for limit, name in _RISKS if score["p"] < limit)
+    return Answer(locale.word("risk"), locale.word(word), locale.percent(score["p"]), f"risk-{word}")
+
+
+def _intent(scores: Mapping[str, Any], locale: Locale) -> Answer:
+    likely = sorted(
+        ((score["p"], name.partition(".")[2]) for name, score in scores.items() if name.startswith("intent.")),
+        reverse=True,
+    )
+    if not likely:
+        return Answer(locale.word("intent"), locale.word("not known"), "", "plain")
+    p, name = likely[0]
+    return Answer(locale.word("intent"), locale.word(name), locale.percent(p), f"intent-{plain(name)}")
+
+
+def _advice(profile: Profile) -> list[str]:
+    found = []
+    if profile["flags"]["complained"]:
+        found.append("advise complaint")
+    if profile["activity"]["open_tickets"]:
+        found.append("advise ticket")
+    if profile["flags"]["do_not_contact"]:
+        found.append("advise quiet")
+    elif profile["activity"]["cart"] and not found:
+        found.append("advise cart")
+    return found
+
+
+def _decision(profile: Profile, locale: Locale) -> dict[str, str]:
+    last = profile["next_action"]
+    if last is None:
+        return {"title": locale.word("no decision"), "reason": "", "at": "", "tone": "plain"}
+    held = not last["action"]
+    title = locale.word("hold")
+    if not held:
+        treatment = f" ({locale.word(last['treatment'])})" if last["treatment"] else ""
+        title = f"{locale.word(last['action'])}{treatment}"
+        if last["channel"]:
+            title += f" {locale.word('by')} {locale.word(last['channel'])}"
+    reason = f"{locale.word('because')} {locale.word(last['reason'])}" if last["reason"] else ""
+    return {"title": title, "reason": reason, "at": locale.ago(last["at_ms"]), "tone": "hold" if held else "act"}
+
+
+def _now(profile: Profile, locale: Locale) -> Listing:
+    activity = profile["activity"]
+    lines = []
+    for number, ticket in activity["open_tickets"].items():
+        detail = f"{locale.word(ticket['priority'])} · {locale.ago(ticket['opened_at_ms'])}"
+        label = f"{locale.word('open ticket')} {plain(number)}"
+        lines.append(Line(label, locale.word(ticket["reason"]), detail, "alert"))
+    if activity["session_started_ms"] is not None:
+        where = locale.word(activity["session_channel"] or "web")
+        started = f"{locale.word('since')} {locale.clock(activity['session_started_ms'])}"
+        lines.append(Line(locale.word("session"), where, started))
+    cart = activity["cart"]
+    if cart:
+        total = sum(line["value_minor"] * line["quantity"] for line in cart.values())
+        items = " · ".join(f"{plain(item)} ×{locale.number(line['quantity'])}" for item, line in list(cart.items())[:5])
+        lines.append(Line(locale.word("cart"), items, locale.money(total, profile["value"]["currency"]), "good"))
+    for name, key in (("searches", "searched"), ("viewed", "viewed")):
+        if activity[name]:
+            lines.append(Line(locale.word(key), " · ".join(plain(text, 60) for text in activity[name][:4])))
+    return _listing(lines, locale)
+
+
+def _story(profile: Profile, locale: Locale) -> Listing:
+    lines = [
+        Line(
+            f"{locale.moment(entry['at_ms'])} · {locale.word(entry['channel'])}",
+            locale.word(entry["name"]),
+            plain(entry["summary"]),
+            plain(entry["kind"]),
+        )
+        for entry in profile["history"]["timeline"]
+    ]
+    return _listing(lines, locale, MOST_TIMELINE)
+
+
+def _value(profile: Profile, locale: Locale) -> Listing:
+    value, history = profile["value"], profile["history"]
+    currency = value["currency"]
+    lines = [Line(locale.word("spent"), locale.money(value["spent_minor"], currency))]
+    if value["returned_minor"]:
+        lines.append(Line(locale.word("returned"), locale.money(value["returned_minor"], currency)))
+    if history["orders"]:
+        lines.append(Line(locale.word("mean order"), locale.money(round(value["mean_order_minor"]), currency)))
+    if value["last_order_ms"] is not None:
+        lines.append(Line(locale.word("last order"), locale.ago(value["last_order_ms"])))
+    if value["mean_gap_s"]:
+        days = locale.number(value["mean_gap_s"] / 86_400, 0 if value["mean_gap_s"] > 864_000 else 1)
+        lines.append(Line(locale.word("rhythm"), locale.word("days").format(days)))
+    lines += [
+        Line(locale.word(name), locale.number(history[name]))
+        for name in ("returns", "calls", "complaints")
+        if history[name]
+    ]
+    return _listing(lines, locale)
+
+
+def _consent(profile: Profile, locale: Locale) -> Listing:
+    lines = [
+        Line(
+            f"{locale.word(state['purpose'])} · {locale.word(state['channel'])}",
+            locale.word("granted" if state["granted"] else "withdrawn"),
+            f"{locale.date(state['at_ms'])} · {locale.word(state['source'])}",
+            "good" if state["granted"] else "alert",
+        )
+        for state in profile["consent"]
+    ]
+    return _listing(lines, locale)
+
+
+def _contacts(profile: Profile, locale: Locale) -> Listing:
+    lines = [
+        Line(
+            f"{locale.word(contact['action'])} · {locale.word(contact['channel'])}",
+            locale.word(contact["outcome"] or "no answer yet"),
+            locale.ago(contact["at_ms"]),
+            "good" if contact["outcome"] in {"clicked", "converted", "replied"} else "",
+        )
+        for contact in profile["contacts"]
+    ]
+    return _listing(lines, locale)
+
+
+def _identity(profile: Profile, locale: Locale) -> Listing:
+    order = {kind: rank for rank, kind in enumerate(_STRONGEST)}
+    members = sorted(profile["members"], key=lambda member: (order.get(member["kind"], 9), member["value"]))
+    lines = [
+        Line(
+            locale.word(member["kind"]),
+            plain(member["value"]),
+            f"{locale.date(member['since_ms'])} · {plain(member['signal_id'], 24)}",
+        )
+        for member in members
+    ]
+    return _listing(lines, locale)
+
+
+def _traits(profile: Profile, locale: Locale) -> Listing:
+    lines = [
+        Line(locale.word(name), plain(trait["value"]), f"{plain(trait['source'])} · {locale.date(trait['at_ms'])}")
+        for name, trait in sorted(profile["traits"].items())
+    ]
+    return _listing(lines, locale)
+
+
+def _refusals(profile: Profile, locale: Locale) -> Listing:
+    lines = [
+        Line(plain(refusal["other"])[:8] + "…", plain(refusal["reason"]), locale.date(refusal["at_ms"]))
+        for refusal in profile["refusals"]
+    ]
+    return _listing(lines, locale)

@@ -1,0 +1,243 @@
+"""The 360 page in a real browser: readable, right to left where it must be, fresh by itself, inert to hostile data."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+import requests
+from selenium import webdriver
+from selenium.common.exceptions import NoAlertPresentException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from connectors.serve.keys import ViewKeys, profile_json
+from tests.peers.gateway import NODE_KEY, Door, gateway
+from tests.peers.people import hostile, profile
+
+pytestmark = [pytest.mark.kafka, pytest.mark.browser]
+
+SARA, HOSTILE = f"{1:032x}", f"{2:032x}"
+
+
+class Shop:
+    """A gateway and a view with people in it."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.redis = redis.Redis.from_url(door.redis)
+        self.keys = ViewKeys(door.prefix)
+
+    def put(self, view: dict[str, Any]) -> None:
+        self.redis.set(self.keys.profile(view["customer"]), profile_json(view))
+
+
+@pytest.fixture(scope="module")
+def shop(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with gateway(kafka, redis_url, f"t{uuid.uuid4().hex[:10]}-", tmp_path_factory.mktemp("desk")) as door:
+        found = Shop(door)
+        found.put(profile(1))
+        found.put(hostile(2))
+        yield found
+        found.redis.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--window-size=1280,1100",
+        "--lang=en",
+    ):
+        options.add_argument(argument)
+    options.binary_location = "/usr/bin/chromium"
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def agent(shop: Shop, chromium: webdriver.Chrome) -> webdriver.Chrome:
+    """A browser whose agent has signed in by hand."""
+    chromium.get(shop.door.url + "/desk/login")
+    chromium.delete_all_cookies()
+    chromium.get(shop.door.url + "/desk?lang=en")
+    chromium.find_element(By.ID, "key").send_keys(shop.door.keys["agent"])
+    chromium.find_element(By.CSS_SELECTOR, "form.login button").click()
+    WebDriverWait(chromium, 5).until(lambda d: d.find_elements(By.CSS_SELECTOR, "form.find"))
+    _console(chromium)
+    return chromium
+
+
+def _console(driver: webdriver.Chrome) -> list[dict[str, Any]]:
+    """Return what the browser wrote to its console since the last call: violations of the policy are there."""
+    found: list[dict[str, Any]] = driver.get_log("browser")  # type: ignore[no-untyped-call]  # selenium's own
+    return found
+
+
+def _text(driver: webdriver.Chrome, selector: str) -> str:
+    return driver.find_element(By.CSS_SELECTOR, selector).text
+
+
+def test_the_first_three_seconds(shop: Shop, agent: webdriver.Chrome) -> None:
+    """Who, mood, risk, what to do and what is going on: above the fold, in words."""
+    shop.put(profile(1))
+    agent.get(f"{shop.door.url}/desk/customers/{SARA}?lang=en&tz=Asia/Tehran")
+    assert "سارا محمدی" in _text(agent, "h1")
+    answers = _text(agent, ".answers")
+    assert all(word in answers for word in ("Angry", "High", "71%", "Complain", "148,200,000 IRR"))
+    assert "Listen first" in _text(agent, ".do")
+    assert "Hold back" in _text(agent, ".do")
+    assert "because a complaint is open" in _text(agent, ".do")
+    now = _text(agent, '[data-part="now"]')
+    assert all(word in now for word in ("Open ticket T-77", "delivery", "SKU-881", "6,370,000 IRR"))
+    fold = agent.execute_script("return window.innerHeight")
+    for part in ("who", "answers", "do", "now"):
+        box = agent.execute_script(
+            f"return document.querySelector('[data-part=\"{part}\"]').getBoundingClientRect().bottom"
+        )
+        assert box < fold
+    assert agent.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.parametrize(
+    ("language", "direction", "words"),
+    [
+        ("fa", "rtl", ("خشمگین", "۷۱٪", "۱۴۸٬۲۰۰٬۰۰۰ ریال", "تیکت باز T-77")),
+        ("ar", "rtl", ("غاضب", "٧١٪", "١٤٨٬٢٠٠٬٠٠٠", "تذكرة مفتوحة T-77")),
+        ("en", "ltr", ("Angry", "71%", "148,200,000 IRR", "Open ticket T-77")),
+    ],
+)
+def test_languages(shop: Shop, agent: webdriver.Chrome, language: str, direction: str, words: tuple[str, ...]) -> None:
+    """Words, digits and direction; the choice is remembered."""
+    agent.get(f"{shop.door.url}/desk/customers/{SARA}?lang={language}")
+    html = agent.find_element(By.TAG_NAME, "html")
+    assert (html.get_attribute("dir"), html.get_attribute("lang")) == (direction, language)
+    body = _text(agent, "body")
+    assert [word for word in words if word not in body] == []
+    agent.get(f"{shop.door.url}/desk/customers/{SARA}")
+    assert agent.find_element(By.TAG_NAME, "html").get_attribute("lang") == language
+
+
+def test_the_page_stays_fresh_without_flicker(shop: Shop, agent: webdriver.Chrome) -> None:
+    """A new mood arrives by itself; parts that did not change are not touched."""
+    calm = {**profile(1)["flags"], "mood": 0.3, "complained": False}
+    shop.put(profile(1))
+    agent.get(f"{shop.door.url}/desk/customers/{SARA}?lang=en")
+    agent.execute_script("document.querySelector('[data-part=\"traits\"]').mark = 'same'")
+    shop.put(profile(1, flags=calm))
+    WebDriverWait(agent, 8).until(lambda d: "Content" in _text(d, ".answers"))
+    assert agent.execute_script("return document.querySelector('[data-part=\"traits\"]').mark") == "same"
+    assert _text(agent, "#state") == "live"
+
+
+def test_hostile_data_is_inert(shop: Shop, agent: webdriver.Chrome) -> None:
+    """Every field an attack, in every language: no dialog, no script, no violation of the policy, no broken layout."""
+    for language in ("en", "fa", "ar"):
+        agent.get(f"{shop.door.url}/desk/customers/{HOSTILE}?lang={language}")
+        time.sleep(0.3)
+        with pytest.raises(NoAlertPresentException):
+            _ = agent.switch_to.alert.text
+        assert agent.find_elements(By.CSS_SELECTOR, "main script, main iframe, main img, main svg") == []
+        assert agent.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+        source = agent.page_source
+        assert "49{% raw" not in source
+        assert not any(mark in source for mark in "\u202e\u202d\x00\x1b")
+    time.sleep(2.2)  # and after the page has refreshed itself
+    complaints = [entry for entry in _console(agent) if "favicon" not in entry["message"]]
+    assert complaints == []
+
+
+def test_no_script_inside_would_run(shop: Shop, agent: webdriver.Chrome) -> None:
+    """The policy itself holds: even a script that got into the page is refused."""
+    agent.get(f"{shop.door.url}/desk/customers/{SARA}")
+    agent.execute_script(
+        "const s = document.createElement('script'); s.textContent = 'window.owned = 1'; document.body.append(s);"
+        "const i = document.createElement('img'); i.setAttribute('onerror', 'window.owned = 2');"
+        "i.src = 'x:'; document.body.append(i);"
+    )
+    time.sleep(0.3)
+    assert agent.execute_script("return window.owned") is None
+    assert any("Content Security Policy" in entry["message"] for entry in _console(agent))
+
+
+@pytest.mark.parametrize("text", ["sara@example.com", "u-1042", "+98 912 345 6789", SARA])
+def test_search(shop: Shop, agent: webdriver.Chrome, text: str) -> None:
+    """By any identifier, as people write it; it is not in the address afterwards."""
+    from schemas.identifiers import Hasher, normalise
+
+    hasher = Hasher(bytes.fromhex(NODE_KEY))
+    for kind, value in (("email", "sara@example.com"), ("user_id", "u-1042"), ("phone", "+989123456789")):
+        shop.redis.set(shop.keys.node(hasher.node(normalise(kind, value))), SARA)
+    agent.get(shop.door.url + "/desk?lang=en")
+    field = agent.find_element(By.NAME, "q")
+    field.send_keys(text)
+    field.submit()
+    WebDriverWait(agent, 5).until(lambda d: "سارا" in _text(d, "h1"))
+    assert agent.current_url == f"{shop.door.url}/desk/customers/{SARA}"
+
+
+def test_nobody_found(shop: Shop, agent: webdriver.Chrome) -> None:
+    """Said in words."""
+    agent.get(shop.door.url + "/desk?lang=en")
+    field = agent.find_element(By.NAME, "q")
+    field.send_keys("<script>alert(1)</script>@nobody.example")
+    field.submit()
+    WebDriverWait(agent, 5).until(lambda d: "Nobody is known" in _text(d, "main"))
+
+
+def test_the_cookie_is_out_of_reach(shop: Shop, agent: webdriver.Chrome) -> None:
+    """HttpOnly, SameSite=Strict, and it ends with sign-out."""
+    agent.get(shop.door.url + "/desk")
+    cookie = agent.get_cookie("sada_desk")
+    assert cookie is not None
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/desk")
+    assert "sada_desk" not in agent.execute_script("return document.cookie")
+    agent.find_element(By.CSS_SELECTOR, "nav form button").click()
+    WebDriverWait(agent, 5).until(lambda d: d.find_elements(By.ID, "key"))
+    assert agent.get_cookie("sada_desk") is None
+
+
+@pytest.mark.parametrize("path", ["/desk", f"/desk/customers/{SARA}", f"/desk/customers/{SARA}/live"])
+def test_nothing_without_signing_in(shop: Shop, path: str) -> None:
+    """Everything leads to the sign-in page; a forged or altered cookie, and keys of other roles, too."""
+    door = shop.door
+    for cookie in ("", "x", f"{'0' * 64}.9999999999.{'0' * 64}", "\u202e"):
+        answer = requests.get(
+            door.url + path, headers={"Cookie": f"sada_desk={cookie}".encode()}, allow_redirects=False, timeout=5
+        )
+        assert (answer.status_code, answer.headers.get("Location")) == (303, "/desk/login")
+    for role in ("write", "read"):
+        assert door.get(path, key=role).status_code == 303
+    for role in ("agent", "admin"):
+        assert door.get(path, key=role).status_code == 200
+
+
+def test_forms_of_other_sites_are_refused(shop: Shop) -> None:
+    """A page elsewhere can neither sign somebody in nor search; wrong keys are slowed down."""
+    door = shop.door
+    for path in ("/desk/login", "/desk/search", "/desk/logout"):
+        answer = requests.post(
+            door.url + path,
+            data={"key": "x", "q": "x"},
+            headers={**door.basic("agent"), "Origin": "https://evil.example"},
+            timeout=5,
+        )
+        assert answer.status_code == 403
+    assert requests.post(door.url + "/desk/login", data={"key": door.keys["read"]}, timeout=5).status_code == 403
+    assert requests.post(door.url + "/desk/login", data={"key": "nope"}, timeout=5).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/desk/customers/xyz", "/desk/static/../pages.py", "/desk/static/%2e%2e%2fpages.py"])
+def test_bad_addresses(shop: Shop, path: str) -> None:
+    """Refused in JSON, with nothing of ours in it."""
+    answer = shop.door.get(path, key="agent")
+    assert answer.status_code in {400, 404}
+    assert set(answer.json()) == {"code", "message"}
