@@ -19,7 +19,7 @@ from streams.agents.outgoing import Wire, is_node, of_effects, of_events, of_mes
 from streams.agents.routing import Owner
 from streams.agents.tally import Tally
 from streams.core import identity, state
-from streams.core.customer import Brain, Effects, advance, observe
+from streams.core.customer import Brain, Effects, observe, pass_time
 from streams.core.errors import SignalError
 from streams.core.golden_record import merge
 from streams.core.links import Deliver, Event, Message, Step, from_wire
@@ -139,9 +139,8 @@ class _Run:
     def _let_time_pass(self, node: bytes) -> None:
         record = self._find(node)
         if isinstance(record, Root):
-            advance(record, self.stream_ms, self.brain, self.effects)
+            self.touched[node] = pass_time(record, self.stream_ms, self.brain, self.effects)
             self.changed.add(node)
-            self.touched[node] = None
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -15,14 +15,15 @@ which compares what was *meant* to be treated (intention to treat): leaving fail
 
 import sys
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from schemas.features import FEATURE_SET
 from schemas.views import ExampleView, Outcome, Signal
 from streams.core.decide import PROPENSITY
+from streams.core.labels import complains
 from streams.core.state import ConsentGiven, Contact, Root
-from streams.core.vocabulary import is_complaint_reason, role_of
+from streams.core.vocabulary import is_activity
 
 # How far a contact has come. An event changes the outcome only upwards, so late and repeated ones do no harm; what
 # ended it stays: a complaint is not undone by a late click.
@@ -130,14 +131,17 @@ def on_signal(root: Root, signal: Signal, at_ms: int) -> Attributed:
     at_ms : when it happened; before a contact it is no consequence of it
     """
     reached = goals_of(signal)
-    if not reached:
-        return NOTHING
+    complaint: bool | None = None
     found: list[tuple[Contact, float]] = []
     for contact in _open(root):
-        if contact.at_ms < at_ms <= contact.reward_due_ms:
-            if contact.goal in reached:
-                found.append((contact, 1.0))
-            elif contact.goal == "calm" and "complaint" in reached:
+        if not contact.at_ms < at_ms <= contact.reward_due_ms:
+            continue
+        if contact.goal in reached:
+            found.append((contact, 1.0))
+        elif contact.goal == "calm":
+            if complaint is None:  # reads the words of messages: asked only where a calm is awaited
+                complaint = is_activity(signal) and complains(signal)
+            if complaint:
                 found.append((contact, 0.0))
     return Attributed(*_settle(found, at_ms)) if found else NOTHING
 
@@ -164,57 +168,20 @@ def on_time(root: Root, now_ms: int) -> Attributed:
     return Attributed(tuple(settled), tuple(examples))
 
 
-_Goals = frozenset[str]
-_NO_GOALS: _Goals = frozenset()
-_ORDER_GOALS: _Goals = frozenset({"order"})
-_VISIT: _Goals = frozenset({"session"})
-_SURVEY: _Goals = frozenset({"survey"})
-_REPLY: _Goals = frozenset({"reply"})
-_COMPLAINT: _Goals = frozenset({"complaint"})
-
-
-def _behaviour_goals(signal: Signal) -> _Goals:
-    return _VISIT | _COMPLAINT if role_of(signal["name"]) == "complaint" else _VISIT
-
-
-def _transaction_goals(signal: Signal) -> _Goals:
-    transaction = signal.get("transaction")
-    return _ORDER_GOALS if transaction is not None and transaction["type"] == "order" else _NO_GOALS
-
-
-def _message_goals(signal: Signal) -> _Goals:
-    message = signal.get("message")
-    if message is None or message["direction"] != "inbound":
-        return _NO_GOALS
-    return _REPLY | _COMPLAINT if role_of(signal["name"]) == "complaint" else _REPLY
-
-
-def _service_goals(signal: Signal) -> _Goals:
-    service = signal.get("service")
-    if service is None or service["event"] not in ("opened", "call_started"):
-        return _NO_GOALS
-    complains = role_of(signal["name"]) == "complaint" or is_complaint_reason(service.get("reason") or "")
-    return _COMPLAINT if complains else _NO_GOALS
-
-
-def _survey_goals(signal: Signal) -> _Goals:
-    del signal
-    return _SURVEY
-
-
-_GOALS: dict[str, Callable[[Signal], _Goals]] = {
-    "behaviour": _behaviour_goals,
-    "transaction": _transaction_goals,
-    "message": _message_goals,
-    "survey": _survey_goals,
-    "service": _service_goals,
-}
+_NO_GOALS: frozenset[str] = frozenset()
+_ORDER = frozenset({"order"})
+_REPLY = frozenset({"reply"})
+_GOAL_OF_KIND = {"behaviour": frozenset({"session"}), "survey": frozenset({"survey"})}
 
 
 def goals_of(signal: Signal) -> frozenset[str]:
-    """Return the goals that a signal reaches: order, session, reply, survey; and complaint, which ends calm."""
-    rule = _GOALS.get(signal["kind"])
-    return _NO_GOALS if rule is None else rule(signal)
+    """Return the goals that a signal reaches: order, session, reply or survey."""
+    transaction, message = signal.get("transaction"), signal.get("message")
+    if transaction is not None:
+        return _ORDER if transaction["type"] == "order" else _NO_GOALS
+    if message is not None:
+        return _REPLY if message["direction"] == "inbound" else _NO_GOALS
+    return _GOAL_OF_KIND.get(signal["kind"], _NO_GOALS)
 
 
 def _find(root: Root, action_id: str) -> Contact | None:

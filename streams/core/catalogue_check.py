@@ -23,6 +23,7 @@ from jsonschema import Draft202012Validator
 from schemas.catalogue import catalogue_schema
 from streams.core.catalogue import Catalogue, build, canonical, param_source, version_of
 from streams.core.conditions import ConditionError, compile_condition
+from streams.core.decide import TIMERS
 from streams.core.document import Document, DocumentError, Path, Problem, read_yaml
 from streams.core.durations import duration_ms
 from streams.core.moment import UnknownNameError, reader_of
@@ -219,9 +220,20 @@ def _check_sense(document: Document) -> None:
             document.problem((*path, "lever"), f"there is no lever {action['lever']!r}: add it to levers")
         _check_action(document, path, action)
     used = {name for action in value["actions"] for name in action["triggers"]}
-    for name in triggers:
+    for name, trigger in triggers.items():
+        _check_trigger(document, name, trigger)
         if name not in used and used <= triggers.keys():  # else the name is probably misspelled there, as told
             document.problem(("triggers", name), "leads to no action: name it in an action's triggers, or remove it")
+
+
+def _check_trigger(document: Document, name: str, trigger: Mapping[str, Any]) -> None:
+    path = ("triggers", name)
+    if trigger["kinds"] == ["timer"]:
+        _check_known(document, (*path, "names"), trigger.get("names", ()), TIMERS, "timer")
+        if "channels" in trigger:
+            document.problem((*path, "channels"), "time has no channel: remove it")
+    elif "timer" in trigger["kinds"]:
+        document.problem((*path, "kinds"), "timer stands alone: make two triggers")
 
 
 def _conditions(value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:

@@ -12,7 +12,7 @@ from schemas.views import ActionView, DecisionView, ExampleView, Signal
 from streams.core import attribution, labels
 from streams.core.attribution import Attributed, Settled
 from streams.core.catalogue import Catalogue
-from streams.core.decide import Arms, decide, draw_of
+from streams.core.decide import WENT_QUIET, Arms, decide, draw_of, timer_signal
 from streams.core.facet import fold, new_facet, remember_contact
 from streams.core.features import vector as vector_of
 from streams.core.golden_record import merge
@@ -105,6 +105,41 @@ def advance(root: Root, now_ms: int, brain: Brain, effects: Effects) -> None:
     effects.attribute(attribution.on_time(root, now_ms))
 
 
+def pass_time(root: Root, now_ms: int, brain: Brain, effects: Effects) -> GoldenRecord | None:
+    """Let time pass on a timer, and decide when the customer went quiet by that: nothing else would bring it up.
+
+    Parameters
+    ----------
+    root : changed in place
+    now_ms : stream time
+
+    Returns
+    -------
+    The golden record when it was folded anew, else None
+    """
+    before = len(effects.examples)
+    advance(root, now_ms, brain, effects)
+    left = next((e for e in effects.examples[before:] if e["model"] == CHURN and e["label"] == LEFT), None)
+    if left is None or brain.catalogue is None or now_ms - left["labelled_at_ms"] > STALE_AFTER_MS:
+        return None
+    record = merge(root, now_ms)
+    vector = vector_of(record)
+    scored = brain.scorer.score(vector)
+    _keep_scores(root, scored, brain.scorer.versions, now_ms)
+    # The contact is kept where the customer was last seen.
+    node = max(root.facets, key=lambda node: (root.facets[node].last_ms, node))
+    return _decide(
+        root,
+        node,
+        timer_signal(WENT_QUIET, left["id"], now_ms),
+        record=record,
+        vector=vector,
+        scored=scored,
+        brain=brain,
+        effects=effects,
+    )
+
+
 def observe(
     root: Root, node: bytes, signal: Signal, at_ms: int, *, stream_ms: int, brain: Brain, effects: Effects
 ) -> GoldenRecord | None:
@@ -160,9 +195,27 @@ def _judge(
         at_ms=at_ms,
         rules=brain.labels,
     )
-    catalogue = brain.catalogue
-    if catalogue is None or stream_ms - at_ms > STALE_AFTER_MS:
+    if stream_ms - at_ms > STALE_AFTER_MS:
         return record
+    return _decide(root, node, signal, record=record, vector=vector, scored=scored, brain=brain, effects=effects)
+
+
+def _decide(
+    root: Root,
+    node: bytes,
+    signal: Signal,
+    *,
+    record: GoldenRecord,
+    vector: Sequence[float],
+    scored: Scored,
+    brain: Brain,
+    effects: Effects,
+) -> GoldenRecord:
+    """Decide upon every trigger that the signal sets off; return the golden record with what was done."""
+    catalogue = brain.catalogue
+    if catalogue is None:
+        return record
+    scores = Scores(scored.p_churn, scored.intent, brain.scorer.versions)
     for trigger in catalogue.triggered(signal):
         decided = decide(
             record=record,
@@ -170,7 +223,7 @@ def _judge(
             trigger=trigger,
             signal=signal,
             vector=vector,
-            scores=Scores(scored.p_churn, scored.intent, versions),
+            scores=scores,
             arms=brain.scorer.arms_at,
             catalogue=catalogue,
             draw=draw_of(root.node, signal["id"], trigger.name),
@@ -184,7 +237,7 @@ def _judge(
         if decided.contact is not None:
             remember_contact(root.facets[node], decided.contact)
             # The next trigger's caps and cooldowns see this contact.
-            record = merge(root, at_ms)
+            record = merge(root, record.now_ms)
     return record
 
 

@@ -36,6 +36,11 @@ Arms = Callable[[Sequence[str], Sequence[float]], Sequence[tuple[float, float]]]
 PROPENSITY = "propensity"
 
 
+# What time itself can set off: the churn horizon passed without a sign of life.
+WENT_QUIET = "went_quiet"
+TIMERS: tuple[str, ...] = (WENT_QUIET,)
+
+
 class Decided(NamedTuple):
     """A decision, the action to send if there is one, and what the customer's state keeps of it."""
 
@@ -62,6 +67,28 @@ def decision_id(customer: bytes, signal_id: str, trigger: str) -> str:
 def action_id(decision: str) -> str:
     """Return the id of the action that a decision leads to, hex: a decision leads to one at most."""
     return blake2b(decision.encode(), digest_size=16, person=b"sada-action").hexdigest()
+
+
+def timer_signal(name: str, cause: str, now_ms: int) -> Signal:
+    """Return what stands in a signal's place when time sets off a trigger of the kind ``timer``.
+
+    Parameters
+    ----------
+    name : one of ``TIMERS``
+    cause : id of what ran out: seeds the decision's id and draw
+    now_ms : stream time
+    """
+    return {
+        "id": f"timer-{cause}",
+        "kind": "timer",
+        "name": name,
+        "channel": "",
+        "source": "sada",
+        "identifiers": [],
+        "occurred_at_ms": now_ms,
+        "received_at_ms": now_ms,
+        "context": {},
+    }
 
 
 def in_control(customer: bytes, share: float, salt: str) -> bool:

@@ -131,6 +131,26 @@ def test_the_example_is_good() -> None:
             "names: [product_added], channels: [wap]",
             "4:66: triggers.added.channels[0]: 'wap' is not taken",
         ),
+        (
+            "    triggers: [added]",
+            "    triggers: [added, quiet]",
+            "15:23: @triggers[1]: there is no trigger 'quiet': there are added",
+        ),
+        (
+            "kinds: [behaviour], names: [product_added]",
+            "kinds: [timer], names: [noon]",
+            "4:35: triggers.added.names[0]: there is no timer 'noon'",
+        ),
+        (
+            "kinds: [behaviour], names: [product_added]",
+            "kinds: [timer, survey]",
+            "4:11: triggers.added.kinds: timer stands alone",
+        ),
+        (
+            "kinds: [behaviour], names: [product_added]",
+            "kinds: [timer], channels: [web]",
+            "4:27: triggers.added.channels: time has no channel",
+        ),
         ("levers:", "  unused: {kinds: [survey]}\nlevers:", "5:3: triggers.unused: leads to no action"),
         ("factor: 0.5", "factor: 0.5\n    actions: [meet]", "11:15: contexts[0].actions[0]: there is no action 'meet'"),
         ("open_tickets > 0", "open_tickets", "9:5: contexts[0].when: yields int"),
@@ -317,7 +337,7 @@ def test_the_schema_agrees_with_the_contracts() -> None:
     kinds = trigger["kinds"]["items"]["enum"]
     inbound = trigger["channels"]["items"]["enum"]
     outbound = schema["properties"]["actions"]["items"]["properties"]["treatments"]["items"]["properties"]["channel"]
-    assert tuple(kinds) == views.SIGNAL_KINDS
+    assert tuple(kinds) == (*views.SIGNAL_KINDS, "timer")
     assert tuple(inbound) == topics.CHANNELS
     assert tuple(outbound["enum"]) == topics.ACTION_CHANNELS
 
