@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-i
 # More arguments for pytest, as in `make test ARGS="tests/unit -x"`.
 ARGS ?=
 
-.PHONY: help setup setup-test up demo test lint chaos bench lock clean
+.PHONY: help setup setup-test up demo demo-short test lint chaos chaos-short evaluate bench lock clean
 
 help: ## this page
 	@echo "Sada: real-time customer listening and engagement on Kafka."
@@ -89,6 +89,9 @@ up: setup ## run everything on this machine until Ctrl-C: Kafka, Redis, gateway,
 demo: setup ## a living shop: customers through real SDKs, decisions, answers, a report at the end
 	@$(BIN)/sada demo
 
+demo-short: setup ## the same with 200 customers and 30 days, as in CI
+	@$(BIN)/sada demo --short
+
 # ── proving ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 test: setup-test lint ## everything that must hold: style, types, layering, and all tests on real Kafka and Redis
@@ -101,10 +104,16 @@ lint: $(VENV)/.stamp-sada ## style (ruff), types (mypy --strict), layering (impo
 	@$(BIN)/lint-imports
 
 chaos: setup ## kill and pause workers, Kafka and Redis under load; check that nothing is lost or doubled
-	@$(BIN)/sada chaos
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-short: setup ## the same in two minutes, as in CI
+	@$(BIN)/python -m tests.chaos --short
+
+evaluate: setup ## the Instacart sample through the running system: churn AUC and log loss beside references
+	@$(BIN)/sada evaluate instacart
 
 bench: setup ## measure throughput, latency, memory and recovery, beside stock Faust, Quix Streams and Kafka Streams
-	@$(BIN)/sada bench
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 # ── keeping ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
