@@ -16,11 +16,11 @@ Floor = Any  # the fixture's class lives in conftest.py, which tests cannot impo
 
 def test_example_counts_words(floor: Floor) -> None:
     """What the README shows runs as it stands; poison, null keys and tombstones cost nobody else anything."""
-    floor.create_word_count(2)
+    floor.create_word_count(1)
     floor.send_lines(500)
     floor.send("lines", b"\xff\xfe not utf-8", b"poison")
     floor.send("lines", None, b"tombstone")
-    floor.send("lines", b"keyless", None, partition=1)
+    floor.send("lines", b"keyless", None)
     floor.truth[b"keyless"] += 1
     floor.send_lines(500, begin=500)
     log = floor.folder / "example.log"
@@ -34,7 +34,7 @@ def test_example_counts_words(floor: Floor) -> None:
         example.send_signal(signal.SIGTERM)
         assert example.wait(20) == 0, log.read_text()
     assert floor.state() == floor.truth
-    assert floor.repeated_outputs() == 0
+    assert floor.repeats_of(b"salam") == 0
     dead = floor.read("dead-letters")
     assert [(m.key(), m.value()) for m in dead] == [(b"poison", b"\xff\xfe not utf-8")]
     assert dead[0].headers()[0][1].startswith(b"job-error: UnicodeDecodeError")
