@@ -12,7 +12,7 @@ from schemas.views import ExampleView
 # Keys of ``ExampleView.predicted``: the class of churn; the mean of a bandit's arm. Intent uses its class names.
 CHURNED = "1"
 STAYED = "0"
-REWARD = "reward"
+REWARD = "p"
 
 Vector = Sequence[float]
 

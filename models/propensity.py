@@ -45,7 +45,8 @@ NOISE_SD = 0.35
 # Arms kept: ten actions with twenty treatments each. The one that learned longest ago goes; it starts from the prior
 # again should it come back. Bounds a learner's state at 350 kB.
 MAX_ARMS = 200
-MAX_ARM_LENGTH = 100
+# Two names of the catalogue, 60 characters each, and what stands between them.
+MAX_ARM_LENGTH = 128
 
 _POSITIONS = tuple((INDEX[name], PRIOR_WEIGHT_SD / scale) for name, scale in CONTEXT)
 _LIMIT = MAX_CONTEXT * PRIOR_WEIGHT_SD

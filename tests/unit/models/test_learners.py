@@ -214,7 +214,7 @@ BAD: list[tuple[str, dict[str, object], str]] = [
     ("propensity", {"arm": "a/b", "reward": math.nan}, "bad-reward"),
     ("propensity", {"arm": "a/b", "predicted": {"reward": math.inf}}, "bad-prediction"),
     ("propensity", {"arm": ""}, "bad-arm"),
-    ("propensity", {"arm": "x" * 101}, "bad-arm"),
+    ("propensity", {"arm": "x" * 129}, "bad-arm"),
 ]
 
 

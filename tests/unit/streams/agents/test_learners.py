@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from models.registry import MODELS
+from models.scorers import ScorerSet
 from models.snapshot import seal
 from schemas.features import FEATURE_NAMES, FEATURE_SET, INTENTS
 from schemas.wire import codec_of
@@ -19,6 +20,10 @@ from streams.agents.learners import (
     learn,
     learners_stage,
 )
+from streams.core.attribution import on_time
+from streams.core.facet import new_facet, remember_contact
+from streams.core.labels import LabelRules, close_by_time, open_labels, pack
+from streams.core.state import Contact, Root
 from streams.lane.errors import StoreError
 from streams.lane.job import Batch, Failure, Output, Record, Result
 
@@ -207,3 +212,48 @@ def test_the_stage_reads_examples_and_shows_what_it_learned() -> None:
     gauge = learners.METRICS["log_loss"].labels("churn")
     assert gauge._value.get() == pytest.approx(0.105, abs=0.001)
     assert learners.VERSION.labels("churn")._value.get() == 1
+
+
+def test_what_the_core_sends_is_what_the_learners_take() -> None:
+    """Rewards as attribution settles them, labels as they are closed: none is refused, each served score counts."""
+    node = b"n" * 16
+    root = Root(node, 1, facets={node: new_facet(node)})
+    contact = Contact(
+        action_id="a1",
+        decision_id="d1",
+        action="save",
+        treatment="mail",
+        channel="email",
+        purpose="marketing",
+        at_ms=10,
+        control=False,
+        outcome="",
+        outcome_at_ms=0,
+        reward_due_ms=20,
+        goal="order",
+        features=pack([0.0] * len(FEATURE_NAMES)),
+        propensity=0.5,
+        predicted=0.3,
+        version=4,
+    )
+    remember_contact(root.facets[node], contact)
+    seen: Any = {"id": "s", "kind": "behaviour", "name": "page_viewed"}
+    scores = ScorerSet().score([0.0] * len(FEATURE_NAMES))
+    open_labels(
+        root,
+        node,
+        seen,
+        [0.0] * len(FEATURE_NAMES),
+        predicted={"churn": {"1": scores.p_churn, "0": 1 - scores.p_churn}, "intent": scores.intent},
+        versions={"churn": 2, "intent": 2},
+        at_ms=10,
+        rules=LabelRules(intent_rate=1.0),
+    )
+    examples: list[Any] = [*on_time(root, 10**12).examples, *close_by_time(root, 10**12, LabelRules())]
+    state: dict[bytes, LearnerState] = {}
+    assert run(state, batch(examples)).failures == []
+    assert {name: kept.learner.metrics()["scored"] for name, kept in state.items()} == {
+        b"propensity": 1.0,
+        b"churn": 1.0,
+        b"intent": 1.0,
+    }
