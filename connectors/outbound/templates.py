@@ -11,7 +11,7 @@ from contextlib import _GeneratorContextManager
 from functools import lru_cache, wraps
 from typing import Any, ClassVar
 
-from liquid import BoundTemplate, Environment, Mode, RenderContext, StrictUndefined, Token
+from liquid import BoundTemplate, Environment, Mode, RenderContext, StrictDefaultUndefined, Token
 from liquid.exceptions import LiquidError
 from liquid.output import LimitedStringIO
 
@@ -167,20 +167,19 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        for argument in args:
+        # An undefined name raises at any look at it; the filter itself shall decide (default takes it).
+        known = [a for a in args if type(a) is not StrictDefaultUndefined]
+        for argument in known:
             _bounded(argument)
-        if (
-            sum(len(a) for a in args if isinstance(a, list | tuple))
-            * max((len(a) for a in args if isinstance(a, str)), default=0)
-            > MAX_VALUE
-        ):
+        items = sum(len(a) for a in known if isinstance(a, list | tuple))
+        if items * max((len(a) for a in known if isinstance(a, str)), default=0) > MAX_VALUE:
             raise TemplateError("joins more text than is allowed")
         return _bounded(function(*args, **kwargs))
 
     return guarded
 
 
-_ENVIRONMENT = _Environment(tolerance=Mode.STRICT, undefined=StrictUndefined, strict_filters=True)
+_ENVIRONMENT = _Environment(tolerance=Mode.STRICT, undefined=StrictDefaultUndefined, strict_filters=True)
 
 
 # 256 templates: a large catalogue's treatments in its languages; parsing costs a hundred times what rendering does.
