@@ -64,6 +64,10 @@ class Floor:
                 self._producer.poll(0)
         assert self._producer.flush(20) == 0
 
+    def produce(self, topic: str, value: bytes | None, key: bytes | None, partition: int) -> None:
+        """Queue a record; the next ``send`` or ``send_lines`` delivers it."""
+        self._producer.produce(self.prefix + topic, value, key, partition)
+
     def send(self, topic: str, value: bytes | None, key: bytes | None = None, partition: int = 0) -> None:
         self._producer.produce(self.prefix + topic, value, key, partition)
         assert self._producer.flush(20) == 0

@@ -142,3 +142,28 @@ def test_rocksdb_goes_on_from_its_offset(floor: Floor) -> None:
     assert second.wait(20) == 0
     assert "is rebuilt" not in floor.log_of(second)
     assert floor.state() == floor.truth
+
+
+def test_stages_of_different_partition_counts_share_their_workers(floor: Floor) -> None:
+    """One stage on a single partition, one on three with two sources that share each partition's state; two workers."""
+    floor.create_word_count(1)
+    floor.create({"a": 3, "b": 3, "keys-changelog": 3}, compacted=("keys-changelog",))
+    stages = f"another_stage={floor.prefix}"
+    workers = [floor.start(stages), floor.start(stages)]
+    for number in range(300):
+        for topic in ("a", "b"):
+            floor.produce(topic, b"", b"key-%d" % (number % 9), partition=number % 3)
+    floor.send_lines(300)
+    floor.wait_counted()
+    floor.wait(lambda: sum(floor.state("keys-changelog").values()) == 600)
+    workers[0].kill()
+    floor.send("b", b"", b"key-0", partition=0)
+    floor.send("a", b"", b"key-1", partition=1)
+    floor.send_lines(20, begin=300)
+    floor.wait_counted()
+    floor.wait(lambda: sum(floor.state("keys-changelog").values()) == 602)
+    assert floor.state() == floor.truth
+    keys = floor.state("keys-changelog")
+    assert len(keys) == 9
+    assert keys[b"key-0"] == 300 // 9 * 2 + 2 + 1
+    assert workers[1].poll() is None

@@ -129,6 +129,24 @@ def rocksdb(config: LaneConfig, path: str) -> LaneConfig:
     return dataclasses.replace(config, store="rocksdb", directory=Path(path))
 
 
+def another_stage(config: LaneConfig, prefix: str) -> LaneConfig:
+    """Run a second stage beside the first: it counts keys over two topics that share their partitions' states."""
+
+    def count(state: State[int], batch: Batch) -> Result[int]:
+        totals: dict[bytes, int] = {}
+        for record in batch.records:
+            key = record.key or b""
+            totals[key] = totals.get(key, state.get(key) or 0) + 1
+        return Result(totals)
+
+    changelog = f"{prefix}keys-changelog"
+    words = stage(prefix)
+    more_stages.append(
+        dataclasses.replace(words, name="keys", sources=(f"{prefix}a", f"{prefix}b"), changelog=changelog, job=count)
+    )
+    return config
+
+
 VARIANTS: dict[str, Change] = {
     change.__name__: change
     for change in (
@@ -140,8 +158,10 @@ VARIANTS: dict[str, Change] = {
         stop_in_job,
         session,
         rocksdb,
+        another_stage,
     )
 }
+more_stages: list[Any] = []
 new_stage: Callable[..., Any] = stage
 
 
@@ -151,7 +171,7 @@ def main(bootstrap: str, prefix: str, *names: str) -> int:
     for name in names:
         variant, _, value = name.partition("=")
         config = VARIANTS[variant](config, value)
-    return run(build(config, [new_stage(prefix, max_batch=100)]))
+    return run(build(config, [new_stage(prefix, max_batch=100), *more_stages]))
 
 
 if __name__ == "__main__":
