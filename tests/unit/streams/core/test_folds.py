@@ -182,3 +182,8 @@ def test_answers_to_actions_are_responses_and_deliveries_are_not() -> None:
     facet = folded(outcome("opened"), outcome("clicked", at=T + 1), outcome("delivered"), outcome("dismissed"))
     assert facet.counts == {"responses": 2}
     assert _sum(facet, RESPONSES_30D) == pytest.approx(2.0)
+
+
+def test_of_two_orders_in_one_millisecond_the_larger_is_the_last() -> None:
+    small, large = order(lines=1, id="small"), order(lines=4, id="large")
+    assert folded(small, large).last_order_items == folded(large, small).last_order_items == 4

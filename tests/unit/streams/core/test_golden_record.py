@@ -207,3 +207,9 @@ def test_absorbing_notes_when_the_identifiers_came_over() -> None:
     assert set(home.facets) == {A, B}
     assert home.members[B].joined_ms == T + 100
     assert not merge(home, T + 200).consent["marketing|email"].granted
+
+
+def test_facets_in_any_order_give_ties_the_same_order() -> None:
+    one, two = folded(look("x"), node=A), folded(look("a"), node=B)
+    assert merge(customer(one, two), T).activity.viewed == ["x", "a"]
+    assert merge(customer(two, one), T).activity.viewed == ["x", "a"]
