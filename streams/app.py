@@ -25,6 +25,7 @@ from streams.agents.routing import Owner
 from streams.agents.scoring import LiveScorers
 from streams.agents.tally import Tally
 from streams.core.customer import Brain
+from streams.core.labels import LabelRules
 from streams.lane.app import build, run
 from streams.lane.config import LaneConfig
 from streams.lane.job import Stage
@@ -97,9 +98,14 @@ def run_worker(settings: Settings) -> int:
     wire = Wire(settings.topic, registry)
     scorers = LiveScorers(settings.secret("snapshot_key"))
     catalogue = LiveCatalogue(wire.codec(topics.CATALOGUE))
+    rules = LabelRules(
+        anchor=settings.churn_anchor,
+        churn_horizon_ms=1_000 * settings.churn_horizon_s,
+        churn_gap_ms=1_000 * settings.churn_gap_s,
+    )
 
     def brain() -> Brain:
-        return Brain(scorers.current, catalogue.current)
+        return Brain(scorers.current, catalogue.current, labels=rules)
 
     config = lane_config(settings)
     stages = [make(settings, wire, brain) for make in STAGES.values()]

@@ -5,40 +5,31 @@
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Producer
 from redis import Redis
 from rich.console import Console
 from rich.table import Table
 
+from deploy.local.running import ROOT, Running, running
 from tests.chaos import faults, load, verifier
 
-ROOT = Path(__file__).parents[2]
 console = Console()
 
 
 def main() -> int:
     """Run it; return the process's exit code."""
     options = _options()
-    var = options.var.resolve()
-    if var.exists() and not (var / "secrets.json").exists() and any(var.iterdir()):
-        console.print(f"{var} holds something that is not a stack of Sada; name another with --var")
-        return 2
-    stack = _start(var)
-    try:
-        report = _attack(var, options, stack)
-    finally:
-        stack.terminate()
-        stack.wait(120)
-    return _show(report, options)
+    catalogue = ROOT / "deploy" / "local" / "catalogue.yaml"
+    console.print(f"starting the stack in {options.var} ...")
+    with running(options.var, settings={"SADA_PARTITIONS": "4", "SADA_CATALOGUE": str(catalogue)}) as stack:
+        report = _attack(stack, options)
+    return _show(report)
 
 
 def _options() -> argparse.Namespace:
@@ -57,42 +48,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _start(var: Path) -> subprocess.Popen[bytes]:
-    """Start a fresh stack and wait until all of it is ready."""
-    _wipe(var)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SADA_")},
-        "SADA_PARTITIONS": "4",
-        "SADA_CATALOGUE": str(ROOT / "deploy" / "local" / "catalogue.yaml"),
-    }
-    log = (var / "up.log").open("wb")
-    stack = subprocess.Popen(
-        [sys.executable, "-m", "streams.cli", "up", "--var", str(var), "--gateway-port", "0", "--kafka-port", "0",
-         "--redis-port", "0"],
-        cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    log.close()
-    console.print(f"starting the stack in {var} ...")
-    deadline = time.monotonic() + 240
-    while not (var / "up.json").exists():
-        if stack.poll() is not None or time.monotonic() > deadline:
-            stack.terminate()
-            raise SystemExit(f"the stack did not start:\n{(var / 'up.log').read_text()[-2000:]}")
-        time.sleep(0.2)
-    return stack
-
-
-def _wipe(var: Path) -> None:
-    """Remove an earlier run's state: its signals would be counted."""
-    import shutil
-
-    shutil.rmtree(var, ignore_errors=True)
-    var.mkdir(parents=True)
-
-
-def _attack(var: Path, options: argparse.Namespace, stack: subprocess.Popen[bytes]) -> dict[str, Any]:
-    up = json.loads((var / "up.json").read_text())
-    kafka, redis = up["kafka"], up["redis"]
+def _attack(stack: Running, options: argparse.Namespace) -> dict[str, Any]:
+    var, kafka = stack.var, stack.kafka
     stop = threading.Event()
     done: list[faults.Faults] = []
 
@@ -117,10 +74,10 @@ def _attack(var: Path, options: argparse.Namespace, stack: subprocess.Popen[byte
     console.print(f"{truth.written} records acknowledged in {time.monotonic() - started:.0f} s; waiting for the end")
     for name in ("worker-1", "worker-2", "serve", "redis", "kafka"):
         faults.wait_for(var, name)
-    _drain(kafka)
+    stack.drain()
     time.sleep(3.0)  # the last profiles on their way to Redis
-    verdict = verifier.verify(kafka, truth, _profiles_in(redis))
-    if stack.poll() is not None:
+    verdict = verifier.verify(kafka, truth, _profiles_in(stack.up["redis"]))
+    if stack.process.poll() is not None:
         verdict.notes.append("the supervisor itself ended")
     did = done[0] if done else faults.Faults()
     return {
@@ -186,39 +143,6 @@ def _write(kafka: str, options: argparse.Namespace, attacker: threading.Thread) 
     return truth
 
 
-def _drain(kafka: str, *, timeout_s: float = 600.0) -> None:
-    """Wait until the workers' committed offsets have reached the ends of their topics, and stay there."""
-    deadline = time.monotonic() + timeout_s
-    calm = 0
-    while calm < 5:
-        lag = lag_of(kafka, "sada")
-        calm = calm + 1 if lag == 0 else 0
-        if time.monotonic() > deadline:
-            raise SystemExit(f"{lag} records are still waiting after {timeout_s:.0f} s")
-        time.sleep(0.5)
-
-
-def lag_of(kafka: str, group: str) -> int:
-    """Return how many records the group has not committed yet; ticks, which never end, left out.
-
-    The end of a topic that transactions write is a commit marker, not a record: what lies behind the committed
-    offset is read and counted.
-    """
-    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
-    (future,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
-    committed = [p for p in future.result().topic_partitions if not p.topic.endswith("ticks")]
-    ends = admin.list_offsets({TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in committed})
-    reached = {(p.topic, p.partition): max(0, p.offset) for p in committed}
-    behind = [
-        TopicPartition(place.topic, place.partition, reached[place.topic, place.partition])
-        for place, end in ends.items()
-        if end.result().offset > reached[place.topic, place.partition]
-    ]
-    if sum(ends[TopicPartition(p.topic, p.partition)].result().offset - p.offset for p in behind) > 10_000:
-        return 10_000  # far from the end: no need to read
-    return sum(1 for _ in verifier.Reader(kafka).between(behind))
-
-
 def _profiles_in(address: str) -> dict[str, int]:
     """Return what Redis says: customer to number of signals."""
     with Redis.from_url(address) as redis:
@@ -231,7 +155,7 @@ def _profiles_in(address: str) -> dict[str, int]:
         return found
 
 
-def _show(report: dict[str, Any], options: argparse.Namespace) -> int:
+def _show(report: dict[str, Any]) -> int:
     table = Table(title="chaos", show_header=False)
     for name, value in report.items():
         if name != "notes":

@@ -1,0 +1,1 @@
+"""The whole system on real data: the Instacart sample, imported and scored."""
