@@ -214,11 +214,9 @@ def _sigmoid(logit: float) -> float:
 
 def _softmax(logits: Sequence[float]) -> dict[str, float]:
     largest = max(logits)
-    total = 0.0
-    distribution = {}
-    for intent, logit in zip(INTENTS, logits, strict=True):
-        distribution[intent] = value = exp(logit - largest)
-        total += value
-    for intent in INTENTS:
-        distribution[intent] /= total
-    return distribution
+    if not -_SATURATED < largest < _SATURATED:  # keep exp within range; rare, so the usual case goes without
+        logits = [logit - largest for logit in logits]
+    exps = list(map(exp, logits))
+    total: float = sum(exps, 0.0)
+    # x / total for each x, without a Python frame per class: half the time of a comprehension.
+    return dict(zip(INTENTS, map(total.__rtruediv__, exps), strict=True))

@@ -98,6 +98,16 @@ def test_scoring_many_equals_scoring_each(make_example: MakeExample) -> None:
     assert scorers.score_many([]) == []
 
 
+def test_extreme_logits_are_still_a_distribution(make_example: MakeExample) -> None:
+    learner = IntentLearner()
+    learner.learn_many([make_example("intent", label=INTENTS[i % 5]) for i in range(100)])
+    scorers = installed(learner)
+    for scale in (1e3, -1e3, 1e6):
+        vector = [scale * value for value in vectors(1)[0]]
+        assert scorers.intent(vector) == pytest.approx(learner.predict(vector), abs=1e-9)
+        assert sum(scorers.intent(vector).values()) == pytest.approx(1.0)
+
+
 def test_a_new_snapshot_leaves_the_old_set_as_it_was(make_example: MakeExample) -> None:
     learner = ChurnLearner()
     learner.learn_many([make_example("churn", label="1") for _ in range(50)])
