@@ -12,6 +12,7 @@ from schemas.views import ActionView, DecisionView, ExampleView, Signal
 from streams.core import attribution, labels
 from streams.core.attribution import Attributed, Settled
 from streams.core.catalogue import Catalogue
+from streams.core.consent import note_consent
 from streams.core.decide import WENT_QUIET, Arms, decide, draw_of, timer_signal
 from streams.core.facet import fold, new_facet, remember_contact
 from streams.core.features import vector as vector_of
@@ -171,7 +172,7 @@ def observe(
         attributed = attribution.on_outcome(root, outcome, at_ms, source=signal["source"], signal_id=signal["id"])
         effects.attribute(attributed)
         if attributed.withdrawal is not None:
-            facet.consent[attributed.withdrawal.key] = attributed.withdrawal.consent
+            note_consent(facet, attributed.withdrawal.key, attributed.withdrawal.consent)
     effects.attribute(attribution.on_signal(root, signal, at_ms))
     return _judge(root, node, signal, at_ms, stream_ms=stream_ms, brain=brain, effects=effects)
 
