@@ -85,6 +85,8 @@ def fetched(pom: Path, cache: Path, name: str, *, unpacked: bool = False) -> Pat
         with tempfile.TemporaryDirectory(dir=cache, prefix=f"{name}-") as scratch:
             copied = Path(scratch) / "copied"
             _run_maven(pom, copied, goal="unpack-dependencies" if unpacked else "copy-dependencies")
+            if not copied.is_dir() or not any(copied.iterdir()):
+                raise StackError(f"Maven says it fetched the dependencies of {pom}, but {copied} is empty.")
             copied.rename(folder)
     return folder
 

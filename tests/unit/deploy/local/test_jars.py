@@ -67,15 +67,26 @@ def test_maven_failing_shows_what_it_said_and_leaves_no_folder(programs: Path, t
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("kafka") and path.is_dir()]
 
 
+def test_maven_fetching_nothing_is_no_success(programs: Path, tmp_path: Path) -> None:
+    """It skips what its own notes say was unpacked before, wherever that was."""
+    program(programs, "mvn", "exit 0")
+    with pytest.raises(StackError, match="is empty"):
+        jars.fetched(POM, tmp_path, "kafka")
+
+
 def test_a_second_call_runs_no_maven(programs: Path, tmp_path: Path) -> None:
-    program(programs, "mvn", 'for part; do case $part in -DoutputDirectory=*) /bin/mkdir "${part#*=}";; esac; done')
+    program(
+        programs, "mvn", 'for part; do case $part in -DoutputDirectory=*) /bin/mkdir -p "${part#*=}/jar";; esac; done'
+    )
     first = jars.fetched(POM, tmp_path, "kafka")
     (programs / "mvn").unlink()
     assert jars.fetched(POM, tmp_path, "kafka") == first
 
 
 def test_a_changed_pom_is_another_folder(programs: Path, tmp_path: Path) -> None:
-    program(programs, "mvn", 'for part; do case $part in -DoutputDirectory=*) /bin/mkdir "${part#*=}";; esac; done')
+    program(
+        programs, "mvn", 'for part; do case $part in -DoutputDirectory=*) /bin/mkdir -p "${part#*=}/jar";; esac; done'
+    )
     changed = tmp_path / "pom.xml"
     changed.write_bytes(POM.read_bytes() + b"\n")
     assert jars.fetched(POM, tmp_path, "kafka") != jars.fetched(changed, tmp_path, "kafka")
