@@ -94,15 +94,18 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  
         epoch = self._lane.epoch
         return [Chunk(epoch, tp.topic, tp.partition, records_of(records)) for tp, records in fetched.items() if records]
 
-    async def seek_all(self, offsets: Mapping[Any, int]) -> None:
+    async def seek_all(self, offsets: Mapping[Any, int], revocations: int) -> None:
         """Seek all at once, and accept from there on what is drained."""
-        await self.call_thread(self._seek_all, offsets)
+        await self.call_thread(self._seek_all, offsets, revocations)
 
-    async def _seek_all(self, offsets: Mapping[Any, int]) -> None:
+    async def _seek_all(self, offsets: Mapping[Any, int], revocations: int) -> None:
         consumer = self._ensure_consumer()
-        for (topic, partition), offset in offsets.items():
-            consumer.seek(AiokafkaTopicPartition(topic, partition), offset)
-        self._lane.sought()
+
+        def seek() -> None:
+            for (topic, partition), offset in offsets.items():
+                consumer.seek(AiokafkaTopicPartition(topic, partition), offset)
+
+        self._lane.seek(seek, revocations=revocations)
 
     async def pause_fetching(self, partitions: Iterable[Any]) -> None:
         """Never fetch from these (changelogs): recovery reads them by itself."""
@@ -183,14 +186,18 @@ class LaneConsumer(driver.Consumer):  # type: ignore[misc]  # Faust has no types
 
     async def perform_seek(self) -> None:
         """Seek the sources to the position records; Kafka's committed offsets are for displays only."""
-        tps = [TP(topic, number) for topic, number in self._lane.sources()]
+        lane = self._lane
+        revocations = lane.revocations
+        tps = [TP(topic, number) for topic, number in lane.sources()]
         starts: dict[Any, int] = {}
         if tps:
             earliest = await self.earliest_offsets(*tps)
             ends = await self.highwaters(*tps)
-            starts = self._lane.start_offsets(earliest, ends)
-        self._lane.flow()
-        await self._thread.seek_all(starts)
+            if lane.revocations != revocations:
+                return
+            starts = lane.start_offsets(earliest, ends)
+        lane.flow()
+        await self._thread.seek_all(starts, revocations)
         await self._thread.show_offsets(starts)
 
     # ------------------------------------------------------------------ fetch

@@ -64,6 +64,9 @@ class Lane:
         # Bumped at each seek of the sources; only chunks drained since the last seek are accepted.
         self.epoch = 0
         self.accepting: int | None = None
+        # Bumped at each revocation; a seek that was prepared before it does nothing.
+        self.revocations = 0
+        self._seeking = threading.Lock()
         # Source partitions with records at the broker that were not fetched, since when (monotonic).
         self.undelivered: dict[TopicPartition, float] = {}
         self.health = Health(self)
@@ -99,7 +102,9 @@ class Lane:
 
     async def revoke(self) -> None:
         """Stop all work: what waits is dropped, what runs is committed or aborted when this returns."""
-        self.accepting = None
+        with self._seeking:
+            self.revocations += 1
+            self.accepting = None
         self.assigned = self.flowing = False
         self.undelivered.clear()
         self._stop_recovery.set()
@@ -237,10 +242,21 @@ class Lane:
         for partition in self.partitions.values():
             partition.flow()
 
-    def sought(self) -> None:
-        """Accept what is drained from here on; called in the consumer's thread, right after its seek."""
-        self.epoch += 1
-        self.accepting = self.epoch
+    def seek(self, seek: Callable[[], None], *, revocations: int) -> bool:
+        """Seek, and accept what is drained from here on; in the consumer's thread.
+
+        Parameters
+        ----------
+        seek : moves the consumer
+        revocations : as of when the offsets were looked up: when a revocation came in between, nothing is done
+        """
+        with self._seeking:
+            if self.revocations != revocations or self.failure is not None:
+                return False
+            seek()
+            self.epoch += 1
+            self.accepting = self.epoch
+            return True
 
     # ------------------------------------------------------------------ records
 

@@ -93,6 +93,8 @@ class Partition(Generic[V]):
         self._observer = observer
         self._around = around
         self._pending: deque[list[Record]] = deque()
+        # Next offset per topic after what was fed here since the last quiesce: nothing is taken twice.
+        self._fed: dict[str, int] = {}
         self._state = threading.Condition()
         self._running = False
         self._flowing = False
@@ -148,6 +150,7 @@ class Partition(Generic[V]):
         with self._state:
             self._flowing = False
             self._pending.clear()
+            self._fed.clear()
             self.pending_records = 0
             while self._running:
                 self._state.wait()
@@ -162,15 +165,17 @@ class Partition(Generic[V]):
     # ------------------------------------------------------------------ work
 
     def feed(self, records: list[Record]) -> None:
-        """Add fetched records of one topic; what the state has already seen is left out."""
-        first = self.position.next.get(records[0].topic, 0)
-        if records[0].offset < first:
-            records = [record for record in records if record.offset >= first]
-            if not records:
-                return
+        """Add fetched records of one topic; what the state has seen, or is about to see, is left out."""
+        topic = records[0].topic
         with self._state:
             if not self._flowing:
                 return
+            first = max(self.position.next.get(topic, 0), self._fed.get(topic, 0))
+            if records[0].offset < first:
+                records = [record for record in records if record.offset >= first]
+                if not records:
+                    return
+            self._fed[topic] = records[-1].offset + 1
             if not self._pending and not self._running:
                 self.progress_at = time.monotonic()
             self._pending.append(records)

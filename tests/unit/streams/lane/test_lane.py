@@ -55,6 +55,10 @@ def partition_of(number: int = 0) -> Partition[int]:
     )
 
 
+def sought(lane: Lane) -> None:
+    assert lane.seek(lambda: None, revocations=lane.revocations)
+
+
 @pytest.fixture
 def lane() -> Iterator[Lane]:
     made = Lane(CONFIG, [stage("", max_batch=10)], NO_OBSERVER)
@@ -63,7 +67,7 @@ def lane() -> Iterator[Lane]:
     partition.recovered = True
     made.assigned, made.generation = True, 1
     made.flow()
-    made.sought()
+    sought(made)
     yield made
     made._pool.shutdown()
 
@@ -101,7 +105,7 @@ def test_position_beyond_the_end_is_refused(lane: Lane) -> None:
 def test_what_was_drained_before_the_seek_is_dropped(lane: Lane) -> None:
     """It will be fetched again: taking both would count twice."""
     before = chunk(lane)
-    lane.sought()
+    sought(lane)
     lane.feed(before)
     assert waiting(lane) == 0
     lane.feed(chunk(lane))
@@ -116,6 +120,23 @@ async def test_nothing_is_accepted_between_revocation_and_seek(lane: Lane) -> No
     lane.flow()
     lane.feed(chunk(lane))
     assert waiting(lane) == 0
+
+
+async def test_a_seek_prepared_before_a_revocation_does_nothing(lane: Lane) -> None:
+    """It would let records in whose partitions may be another worker's by now."""
+    moved: list[int] = []
+    before = lane.revocations
+    await lane.revoke()
+    lane.flow()
+    assert lane.seek(lambda: moved.append(1), revocations=before) is False
+    lane.feed(chunk(lane))
+    assert (moved, waiting(lane)) == ([], 0)
+
+
+def test_what_is_fetched_twice_is_taken_once(lane: Lane) -> None:
+    lane.feed(chunk(lane, 3))
+    lane.feed(chunk(lane, 5))
+    assert waiting(lane) == 5
 
 
 def test_a_full_partition_is_not_fetched(lane: Lane) -> None:
@@ -188,7 +209,7 @@ def test_lag_counts_what_waits_here_and_at_the_broker() -> None:
     lane = Lane(CONFIG, [stage("")], observer)
     lane.partitions["words", 0] = lane._by_source["lines", 0] = partition_of()
     lane.flow()
-    lane.sought()
+    sought(lane)
     lane.feed(chunk(lane))
     lane.watch({("lines", 0): (3, 9), ("foreign", 0): (0, 5)}, now_ms=2_000)
     assert told == [Lag("words", "lines", 0, 9, 2.0)]
