@@ -121,7 +121,12 @@ def run_worker(settings: Settings) -> int:
         app = build(config, stages, observer=PrometheusObserver(group=config.app))
 
         async def serve_metrics() -> None:
-            server = await metrics.serve(settings.metrics_port, live=app.lane.health.live, ready=app.lane.health.ready)
+            server = await metrics.serve(
+                settings.metrics_port,
+                live=app.lane.health.live,
+                ready=app.lane.health.ready,
+                host=settings.metrics_host,
+            )
             try:
                 await asyncio.Event().wait()
             finally:

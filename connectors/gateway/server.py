@@ -80,7 +80,10 @@ class Gateway:
             await site.start()
             self.port = runner.addresses[0][1]
             probes = await metrics.serve(
-                settings.metrics_port, live=lambda: _alive(producer), ready=lambda: self._ready(producer)
+                settings.metrics_port,
+                live=lambda: _alive(producer),
+                ready=lambda: self._ready(producer),
+                host=settings.metrics_host,
             )
             self.metrics_port = probes.port
             _log.info("gateway listens", host=settings.http_host, port=self.port, metrics_port=probes.port)

@@ -74,7 +74,7 @@ async def run(
     couriers = {name: Courier(name, connectors[name], channels[name], claims=claims, writer=writer) for name in names}
     consumers = [ChannelConsumer(settings, name, couriers[name], writer) for name in names]
     server = await metrics.serve(
-        settings.metrics_port, ready=lambda: _ready(consumers, list(couriers.values())), host=settings.http_host
+        settings.metrics_port, ready=lambda: _ready(consumers, list(couriers.values())), host=settings.metrics_host
     )
     started(server.port)
     log.info("delivering", channels=list(names), metrics_port=server.port)

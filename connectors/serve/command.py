@@ -54,7 +54,7 @@ def serve() -> None:
                 return False, "no partitions yet"
             return (True, "ok") if worker.redis_up else (False, "redis is away")
 
-        metrics.serve_in_thread(settings.metrics_port, live=live, ready=ready)
+        metrics.serve_in_thread(settings.metrics_port, live=live, ready=ready, host=settings.metrics_host)
     except (SettingsError, OSError, ValueError) as error:
         typer.echo(f"serve: {error}", err=True)
         raise typer.Exit(1) from None

@@ -1,5 +1,6 @@
 """Compose file and Dockerfile, by their structure: no Docker daemon runs where these tests do."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_the_image_holds_every_part() -> None:
 
 def test_the_image_sets_known_settings() -> None:
     assert set(re.findall(r"(SADA_\w+)=", DOCKERFILE)) <= KNOWN
+
+
+def test_every_process_shows_its_metrics_where_the_image_says() -> None:
+    """On loopback no probe and no Prometheus would reach them from outside the container."""
+    calls = [
+        ast.unparse(node)
+        for part in ("streams", "connectors")
+        for path in (ROOT / part).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("metrics.serve", "metrics.serve_in_thread")
+    ]
+    assert len(calls) == len(OURS) - 1  # all but `sada topics`
+    assert [call for call in calls if "host=settings.metrics_host" not in call] == []
 
 
 def pins(lock: Path) -> dict[str, str]:
