@@ -17,6 +17,8 @@ from typing import Literal
 
 from redis.asyncio import Redis
 
+from connectors.outbound.together import Together
+
 # Eight days: a day longer than the retention of the action topics (schemas/topics.py).
 WINDOW_MS = 8 * 86_400_000
 
@@ -86,9 +88,7 @@ class Claims:
     def __init__(self, redis: "Redis", prefix: str, *, window_ms: int = WINDOW_MS) -> None:
         self._prefix = f"{prefix}deliver:"
         self._window_ms = window_ms
-        self._redis = redis
-        self._claim = redis.register_script(_CLAIM)
-        self._release = redis.register_script(_RELEASE)
+        self._redis = Together(redis)
 
     async def claim(self, action_id: str, owner: str, lease_s: float) -> Claimed:
         """Take an action for ``lease_s`` seconds, or learn who has it. Asking twice as one owner is harmless.
@@ -98,8 +98,8 @@ class Claims:
         redis.exceptions.RedisError
             when Redis does not answer: it is not known then whether the claim stands
         """
-        verdict, text = await self._claim(
-            keys=[self._prefix + action_id], args=[owner, int(lease_s * 1000), self._window_ms]
+        verdict, text = await self._redis.script(
+            _CLAIM, (self._prefix + action_id,), (owner, int(lease_s * 1000), self._window_ms)
         )
         match verdict:
             case b"new":
@@ -113,9 +113,9 @@ class Claims:
 
     async def release(self, action_id: str, owner: str) -> None:
         """Give an action back: it was certainly not delivered."""
-        await self._release(keys=[self._prefix + action_id], args=[owner, self._window_ms])
+        await self._redis.script(_RELEASE, (self._prefix + action_id,), (owner, self._window_ms))
 
     async def settle(self, action_id: str, settled: Settled) -> None:
         """Remember what became of an action."""
         value = f"d|{settled.event}|{settled.at_ms}|{settled.detail or ''}"
-        await self._redis.set(self._prefix + action_id, value, px=self._window_ms)
+        await self._redis.command("SET", self._prefix + action_id, value, "PX", self._window_ms)

@@ -5,7 +5,7 @@ listens at that moment is told over Redis' publish/subscribe; who does not finds
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from redis.asyncio import Redis
@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from connectors.outbound.channels import Inbox
 from connectors.outbound.delivery import Delivery, rendered, stream_now_ms
 from connectors.outbound.errors import TransientError
+from connectors.outbound.together import Together
 
 # One step, so that an index never names a body that is not there.
 # KEYS index, bodies; ARGV id, time, body, most, life, live.
@@ -97,7 +98,7 @@ class InboxConnector:
     def __init__(self, config: Inbox, redis: "Redis", prefix: str) -> None:
         self._config = config
         self._prefix = prefix
-        self._store: Any = redis.register_script(_STORE)
+        self._redis = Together(redis)
 
     async def send(self, delivery: Delivery) -> str | None:
         """Store an action; see ``Connector.send``."""
@@ -120,16 +121,17 @@ class InboxConnector:
             recorded_at_ms=delivery.recorded_at_ms,
         )
         try:
-            await self._store(
-                keys=list(keys_of(self._prefix, action["channel"], customer)),
-                args=[
+            await self._redis.script(
+                _STORE,
+                keys_of(self._prefix, action["channel"], customer),
+                (
                     item.id,
                     item.decided_at_ms,
                     _encode(item),
                     self._config.most,
                     int(self._config.keep_s * 1000),
                     live_channel(self._prefix, action["channel"], customer),
-                ],
+                ),
             )
         except (RedisError, OSError) as exc:
             raise TransientError("redis-away", f"Redis did not store it: {type(exc).__name__}") from exc
