@@ -24,6 +24,10 @@ def import_file(  # noqa: PLR0917 - typer's options
             "remembers (the last 64 of each customer's facet), so history may count twice.",
         ),
     ] = False,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="At most so many signals a second: leaves room for live traffic, and for learning."),
+    ] = None,
 ) -> None:
     """Import a file of customers' past: every row, or group of rows, becomes one signal.
 
@@ -37,9 +41,11 @@ def import_file(  # noqa: PLR0917 - typer's options
         name: web-orders
         kind: transaction
         signal: order_completed
-        id: [order_no]
+        id:
+          - order_no
         time: {column: created_at, zone: Asia/Tehran}
-        identifiers: [{kind: email, column: mail}]
+        identifiers:
+          - {kind: email, column: mail}
         payload:
           type: {const: order}
           order_id: order_no
@@ -55,7 +61,7 @@ def import_file(  # noqa: PLR0917 - typer's options
 
     configure("import")
     options = Options(
-        file=file, mapping=mapping, dry_run=dry_run, rejects=rejects, dead_letter=dead_letter, again=again
+        file=file, mapping=mapping, dry_run=dry_run, rejects=rejects, dead_letter=dead_letter, again=again, rate=rate
     )
     try:
         code = run(Settings(), options)

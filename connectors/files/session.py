@@ -38,6 +38,7 @@ class Options(NamedTuple):
     rejects: Path | None = None
     dead_letter: bool = False
     again: bool = False
+    rate: float | None = None
 
 
 class _Interrupt:
@@ -96,7 +97,7 @@ def run(settings: Settings, options: Options, *, console: Console | None = None)
                 rejects=rejects,
                 letters=options.dead_letter,
                 watch=bar,
-                stop=lambda: interrupt.seen,
+                stop=lambda: _pace(importer.counts.signals, started, options.rate) or interrupt.seen,
                 committed=lambda progress: checkpoint.write(saved, progress),
             )
             end = importer.run(start)
@@ -116,6 +117,14 @@ def run(settings: Settings, options: Options, *, console: Console | None = None)
     _show(console, importer, shaper, rejects, options=options, state=state, rows=rows, seconds=seconds)
     _report(settings, rules, options, digest=digest, end=end, counts=importer.counts, state=state, seconds=seconds)
     return 0 if end.done else INTERRUPTED
+
+
+def _pace(signals: int, started: float, rate: float | None) -> None:
+    """Wait while the import is ahead of its rate; in short sleeps, so that Ctrl-C is heeded."""
+    if rate is not None:
+        ahead_s = started + signals / rate - time.monotonic()
+        if ahead_s > 0:
+            time.sleep(min(ahead_s, 0.5))
 
 
 def _shaper(rules: Rules, reader: Reader, settings: Settings) -> Shaper:

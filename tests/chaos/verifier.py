@@ -71,7 +71,7 @@ class Reader:
                 consumer.assign([place])
                 ended = False
                 while not ended:
-                    for message in consumer.consume(2_000, 30.0):
+                    for message in consumer.consume(2_000, 0.2):
                         error = message.error()
                         if error is None:
                             yield message.key(), message.value()
