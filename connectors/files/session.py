@@ -84,6 +84,11 @@ def run(settings: Settings, options: Options, *, console: Console | None = None)
             counts = Counts()
             _report(settings, rules, options, digest=digest, end=start, counts=counts, state="imported", seconds=0.0)
             return 0
+
+        def told_or_paced() -> bool:
+            _pace(importer.counts.signals - start.signals, started, options.rate)
+            return interrupt.seen
+
         rejects = None
         if not options.dry_run:
             rejects = Rejects(options.rejects or saved.with_suffix(".rejects.csv"), start.rejects_bytes)
@@ -97,7 +102,7 @@ def run(settings: Settings, options: Options, *, console: Console | None = None)
                 rejects=rejects,
                 letters=options.dead_letter,
                 watch=bar,
-                stop=lambda: _pace(importer.counts.signals, started, options.rate) or interrupt.seen,
+                stop=told_or_paced,
                 committed=lambda progress: checkpoint.write(saved, progress),
             )
             end = importer.run(start)
