@@ -167,3 +167,11 @@ def test_stages_of_different_partition_counts_share_their_workers(floor: Floor) 
     assert len(keys) == 9
     assert keys[b"key-0"] == 300 // 9 * 2 + 2 + 1
     assert workers[1].poll() is None
+
+
+def test_what_runs_beside_the_lane_ends_the_worker_when_it_fails(floor: Floor) -> None:
+    """A worker without its metrics or health server would be blind."""
+    floor.create_word_count(1)
+    worker = floor.start("beside_fails")
+    assert worker.wait(20) == 70
+    assert "RuntimeError: the metrics server cannot listen" in floor.log_of(worker)

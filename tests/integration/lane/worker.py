@@ -3,6 +3,7 @@
 ``python worker.py BOOTSTRAP PREFIX [NAME[=VALUE] ...]``: the names are the functions of ``VARIANTS``.
 """
 
+import asyncio
 import dataclasses
 import logging
 import os
@@ -147,6 +148,17 @@ def another_stage(config: LaneConfig, prefix: str) -> LaneConfig:
     return config
 
 
+def beside_fails(config: LaneConfig, _: str) -> LaneConfig:
+    """Run a coroutine beside the lane that fails."""
+
+    async def fail() -> None:
+        await asyncio.sleep(0.5)
+        raise RuntimeError("the metrics server cannot listen")
+
+    besides.append(fail)
+    return config
+
+
 VARIANTS: dict[str, Change] = {
     change.__name__: change
     for change in (
@@ -159,9 +171,11 @@ VARIANTS: dict[str, Change] = {
         session,
         rocksdb,
         another_stage,
+        beside_fails,
     )
 }
 more_stages: list[Any] = []
+besides: list[Any] = []
 new_stage: Callable[..., Any] = stage
 
 
@@ -171,7 +185,7 @@ def main(bootstrap: str, prefix: str, *names: str) -> int:
     for name in names:
         variant, _, value = name.partition("=")
         config = VARIANTS[variant](config, value)
-    return run(build(config, [new_stage(prefix, max_batch=100), *more_stages]))
+    return run(build(config, [new_stage(prefix, max_batch=100), *more_stages]), beside=besides)
 
 
 if __name__ == "__main__":
