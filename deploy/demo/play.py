@@ -1,0 +1,151 @@
+"""Time passes in the shop: a step of the truth, through real clients, at the pace that the pipeline keeps."""
+
+import asyncio
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from deploy.demo.clients import Clients
+from deploy.demo.doings import Look
+from deploy.demo.gauges import Gauges
+from deploy.demo.people import HOUR_MS
+from deploy.demo.post import Post
+from deploy.demo.reader import end_offsets
+from deploy.demo.shop import Shop
+from deploy.demo.stack import DemoError
+
+# One step of simulated time. Signals of different channels arrive in any order within it, so it bounds lateness.
+STEP_MS = HOUR_MS
+# So far the shop may be ahead of the slowest partition, in simulated time: the pipeline's delay seen from the shop,
+# and its lateness. When the machine is slow the run takes longer, not later.
+LEAD_MS = 5 * HOUR_MS
+# A page stays open for so many steps; then its inbox is looked at again.
+LOOK_AFTER_STEPS = 2
+# Nothing may stand still for so long, seconds: a killed worker is back within half of it on a busy machine.
+PATIENCE_S = 150.0
+# All is still when nothing was written for so long, seconds: longer than any poll or linger in the pipeline.
+STILL_S = 1.5
+
+
+@dataclass(slots=True)
+class Moment:
+    """Where the run is, for the view."""
+
+    at_ms: int
+    sent: int = 0
+    started_s: float = field(default_factory=time.monotonic)
+
+
+class Play:
+    """The run of simulated time.
+
+    Parameters
+    ----------
+    shop, clients, post, gauges : the truth, the ways in, the ways out, and what the processes say
+    child : the stack
+    gateway : its URL
+    worker_pages : metrics of the workers
+    show : draws; called several times a second
+    """
+
+    def __init__(
+        self,
+        *,
+        shop: Shop,
+        clients: Clients,
+        post: Post,
+        gauges: Gauges,
+        child: subprocess.Popen[bytes],
+        gateway: str,
+        kafka: str,
+        worker_pages: list[str],
+        show: Callable[[Moment], None],
+    ) -> None:
+        self._shop = shop
+        self._clients = clients
+        self._post = post
+        self._gauges = gauges
+        self._child = child
+        self._gateway = gateway
+        self._kafka = kafka
+        self._worker_pages = worker_pages
+        self._show = show
+        self._looks: deque[list[Look]] = deque([[] for _ in range(LOOK_AFTER_STEPS)])
+
+    async def run(self, start_ms: int, end_ms: int) -> None:
+        """Let simulated time pass, then wait until all is still.
+
+        Raises
+        ------
+        DemoError
+            when the stack ends, or stands still
+        ClientError
+            when a client could not hand over signals
+        """
+        moment = Moment(start_ms)
+        # A shop's systems keep their connections; the gateway is on loopback.
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
+            watching = asyncio.create_task(self._watch(session, moment))
+            try:
+                while moment.at_ms < end_ms:
+                    if watching.done():
+                        watching.result()  # it ends by failing only
+                    await self._step(session, moment, min(moment.at_ms + STEP_MS, end_ms))
+                await self._settle(session)
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+            self._show(moment)
+
+    async def _step(self, session: aiohttp.ClientSession, moment: Moment, until_ms: int) -> None:
+        for message in self._post.fetch():
+            self._shop.receive(message, moment.at_ms)
+        step = self._shop.until(until_ms)
+        for doing in step.doings:
+            self._clients.send(doing)
+        await self._clients.flush()
+        self._clients.tick(until_ms)
+        self._looks.append(step.looks)
+        await self._post.look(session, self._gateway, self._looks.popleft())
+        await self._post.unsubscribe(session, step.unsubscribes)
+        moment.at_ms, moment.sent = until_ms, self._clients.sent
+        await self._pace(session, until_ms)
+
+    async def _pace(self, session: aiohttp.ClientSession, at_ms: int) -> None:
+        """Wait for the pipeline; the ticks say on every partition how far it is."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self._gauges.reached_ms() < at_ms - LEAD_MS:
+            await self._gauges.refresh(session, self._worker_pages)
+            if self._gauges.reached_ms() >= at_ms - LEAD_MS:
+                return
+            self._check(deadline, "the workers do not follow")
+            await asyncio.sleep(0.02)
+
+    async def _settle(self, session: aiohttp.ClientSession) -> None:
+        """Wait until nothing waits anywhere and nobody writes."""
+        deadline = time.monotonic() + PATIENCE_S
+        still_since, before = time.monotonic(), -1
+        while time.monotonic() - still_since < STILL_S:
+            await asyncio.sleep(0.2)
+            await self._clients.flush()
+            await self._gauges.refresh(session)
+            ends = await asyncio.to_thread(end_offsets, self._kafka)
+            if ends != before or self._gauges.lag() or self._gauges.away:
+                still_since, before = time.monotonic(), ends
+            self._check(deadline, f"there is no end: {self._gauges.lag()} records wait")
+
+    async def _watch(self, session: aiohttp.ClientSession, moment: Moment) -> None:
+        while True:
+            await self._gauges.refresh(session)
+            self._show(moment)
+            await asyncio.sleep(0.5)
+
+    def _check(self, deadline: float, what: str) -> None:
+        if self._child.poll() is not None:
+            raise DemoError("The stack ended in the middle; its log is up.log in the demo's folder.")
+        if time.monotonic() > deadline:
+            raise DemoError(f"After {PATIENCE_S:.0f} s {what}; see the logs in the demo's folder.")
