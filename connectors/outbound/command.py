@@ -26,9 +26,17 @@ def deliver(
     The channels file says how each channel is reached:
 
         channels:
-          email: {kind: smtp, host: smtp.example.com, tls: starttls, user: sada, password_env: SMTP_PASSWORD,
-                  from_address: "Shop <hello@example.com>", rate_per_s: 50}
-          webhook: {kind: webhook, endpoints: {crm: {url: "https://crm.example.com/in", secret_env: CRM_SECRET}}}
+          email:
+            kind: smtp
+            host: smtp.example.com
+            tls: starttls
+            user: sada
+            password_env: SMTP_PASSWORD
+            from_address: "Shop <hello@example.com>"
+          webhook:
+            kind: webhook
+            endpoints:
+              crm: {url: "https://crm.example.com/in", secret_env: CRM}
           web: {kind: inbox}
 
     SADA_PUBLIC_URL and SADA_INBOX_SECRET give e-mail its links: opened, clicked, unsubscribe.

@@ -97,6 +97,7 @@ class ChannelConsumer:
     async def _end(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let running sends end, commit, and leave the group."""
         self._closing = True
+        self._courier.stopping.set()
         if self._tasks:
             _, left = await asyncio.wait(self._tasks, timeout=DRAIN_S)
             for task in left:

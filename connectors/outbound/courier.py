@@ -12,6 +12,7 @@ What it guarantees, for an action id within the window of claims.py:
 """
 
 import asyncio
+import contextlib
 import itertools
 import os
 import random
@@ -106,6 +107,8 @@ class Courier:
         self._rate = RateLimit(pace.rate_per_s)
         self._process = f"{os.getpid()}-{secrets.token_hex(6)}"
         self._numbers = itertools.count()
+        # Set at the shutdown: whoever pauses between tries wakes up and leaves.
+        self.stopping = asyncio.Event()
         # True while Redis answers; readiness shows it.
         self.redis_up = True
 
@@ -135,7 +138,9 @@ class Courier:
             pause_s = await self._after(delivery, owner, outcome, attempt, time.monotonic() - started)
             if pause_s is None:
                 return True
-            await asyncio.sleep(pause_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self.stopping.wait()  # a shutdown does not wait for a pause of minutes
         return False
 
     async def _try(self, delivery: Delivery, owner: str) -> DeliveryError | float | None:

@@ -136,3 +136,54 @@ async def test_a_slow_relay_holds_up_no_other_channel(bench: Bench, tmp_path: Pa
         ):
             await eventually(lambda: len(bench.outcomes()) >= 50)
             assert len(peer.taken) < 4
+
+
+async def test_giving_up_and_running_out(bench: Bench, tmp_path: Path) -> None:
+    """A relay that never takes it: failed after give_up_s, or expired when that comes first; never sent."""
+    now_ms = time.time_ns() // 1_000_000
+    async with relay() as peer:
+        peer.on_recipient = lambda _: "451 4.3.0 later"
+        bench.put(action(1), action(2, decided_at_ms=now_ms, expires_at_ms=now_ms + 4_000))
+        async with delivering(bench, tmp_path / "c.yaml", {"email": smtp(peer, give_up_s=6)}):
+            await eventually(lambda: len(bench.outcomes()) == 2, within_s=30)
+    assert bench.outcomes() == {"1": "failed", "2": "expired"}
+    assert bench.letters() == ["smtp-refused"]
+    assert peer.seen == []
+
+
+async def test_a_shutdown_does_not_wait_for_a_pause(bench: Bench, tmp_path: Path) -> None:
+    """What pauses between tries goes back, unclaimed: the next process sends it at once."""
+    async with relay() as peer:
+        peer.on_recipient = lambda _: "451 4.3.0 later"
+        bench.put(action(1))
+        async with delivering(bench, tmp_path / "c.yaml", {"email": smtp(peer)}):
+            await eventually(lambda: peer.refused >= 4)  # the pause is 4 s at least by now
+            stopped = time.monotonic()
+        assert time.monotonic() - stopped < 3
+        peer.on_recipient = lambda _: "250 2.1.5 ok"
+        async with delivering(bench, tmp_path / "c.yaml", {"email": smtp(peer)}):
+            await eventually(lambda: len(peer.taken) == 1)
+
+
+async def test_a_customers_messages_go_out_in_order_at_the_stated_rate(bench: Bench, tmp_path: Path) -> None:
+    """The first is refused for now: the second waits for it, another customer's does not. Five a second, no more."""
+    one, other = b"c" * 16, b"o" * 16
+    refused: list[str] = []
+
+    def on_recipient(address: str) -> str:
+        if address.startswith("sara1@") and not refused:
+            refused.append(address)
+            return "451 4.3.0 later"
+        return "250 2.1.5 ok"
+
+    async with relay() as peer:
+        peer.on_recipient = on_recipient
+        bench.put(*(action(n, customer=one) for n in (1, 2, 3)), *(action(n, customer=other) for n in (11, 12, 13)))
+        async with delivering(bench, tmp_path / "c.yaml", {"email": smtp(peer, rate_per_s=5)}):
+            started = time.monotonic()
+            await eventually(lambda: len(peer.taken) == 6)
+            assert time.monotonic() - started > 5 * 0.2
+    order = [taken.recipient.split("@")[0].removeprefix("sara") for taken in peer.taken]
+    assert [n for n in order if len(n) == 1] == ["1", "2", "3"]
+    assert [n for n in order if len(n) == 2] == ["11", "12", "13"]
+    assert order[0] == "11"

@@ -37,6 +37,7 @@ class Relay:
     taken: list[Taken] = field(default_factory=list)
     seen: list[Taken] = field(default_factory=list)
     connections: int = 0
+    refused: int = 0
     on_recipient: Callable[[str], str | None] = lambda _: "250 2.1.5 ok"
     on_text: Callable[[Taken], str | None] = lambda _: "250 2.0.0 queued"
     silent_s: float = 0.0
@@ -76,6 +77,7 @@ class Relay:
                     answer = self.on_recipient(recipient)
                     if answer is None:
                         return
+                    self.refused += not answer.startswith("250")
                     await say(answer)
                 case "DATA":
                     await say("354 go on")
