@@ -39,6 +39,7 @@ async def test_nothing_listens_and_nothing_is_created() -> None:
     app = build(LaneConfig(app="t"), [stage("")])
     app.finalize()
     services = [type(service).__name__ for service in app.on_init_dependencies()]
+    app.consumer._thread.thread_loop.close()  # made with the thread, which is never started here
     assert [name for name in services if "Web" in name or "Producer" in name] == []
     assert app.conf.topic_allow_declare is False
     assert app.conf.table_standby_replicas == 0
