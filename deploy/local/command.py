@@ -31,11 +31,11 @@ def up(
     ] = 6479,
     workers: Annotated[int, typer.Option(min=1, help="Workers: each may use one core.")] = 2,
     catalogue: Annotated[
-        Path | None,
+        Path,
         typer.Option(
             envvar="SADA_CATALOGUE", help="Actions to publish when the file is new or changed.", dir_okay=False
         ),
-    ] = None,
+    ] = Path(__file__).with_name("catalogue.yaml"),
 ) -> None:
     """Run Kafka, Redis and all of Sada on this machine until Ctrl-C.
 

@@ -1,6 +1,7 @@
 """The process table of `sada up`: which of Sada's commands run, what they are told, and when each is ready."""
 
 import http.client
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +34,10 @@ def sada(*command: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "streams.cli", *command)
 
 
+# Partitions of a local stack, unless SADA_PARTITIONS says otherwise: two for each of its two workers. Each partition
+# is a transaction of its own, so more would only cost a small machine more commits.
+LOCAL_PARTITIONS = 4
+
 # Run to their end, in this order, once Kafka answers; each can be repeated without harm.
 STEPS = (Row("topics", sada("topics")),)
 
@@ -52,6 +57,7 @@ def addresses(*, kafka: str, redis: str, gateway_port: int, var: str) -> dict[st
         "SADA_REDIS": redis,
         "SADA_HTTP_PORT": str(gateway_port),
         "SADA_VAR": var,
+        "SADA_PARTITIONS": os.environ.get("SADA_PARTITIONS", str(LOCAL_PARTITIONS)),
         "SADA_KEYS": f"{var}/keys.json",
         "PYTHONUNBUFFERED": "1",  # a line that a process wrote before it died must be in its log
     }
