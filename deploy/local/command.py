@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 VarOption = Annotated[Path, typer.Option("--var", envvar="SADA_VAR", help="Folder of all state, logs and reports.")]
 
+# The example shop's actions: what a newcomer sees first.
+_CATALOGUE = Path(__file__).with_name("catalogue.yaml")
+
 # Kafka may take its 30 s of grace, the tier above it 15 s, and all of it some more on a busy machine.
 _DOWN_TIMEOUT_S = 90
 
@@ -35,7 +38,7 @@ def up(
         typer.Option(
             envvar="SADA_CATALOGUE", help="Actions to publish when the file is new or changed.", dir_okay=False
         ),
-    ] = Path(__file__).with_name("catalogue.yaml"),
+    ] = _CATALOGUE,
 ) -> None:
     """Run Kafka, Redis and all of Sada on this machine until Ctrl-C.
 
