@@ -33,8 +33,8 @@ class Rejects:
 
     def __init__(self, path: Path, length: int = 0) -> None:
         self.path = path
-        if length or path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        length = min(length, path.stat().st_size) if path.exists() else 0  # less is there when it is another file
+        if path.exists():
             with _open(path) as file:
                 file.truncate(length)
         self._file: io.BufferedWriter | None = None

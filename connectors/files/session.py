@@ -69,6 +69,8 @@ def run(settings: Settings, options: Options, *, console: Console | None = None)
         when file, mapping or settings cannot be used; nothing is written then
     """
     console = console or Console(stderr=True)
+    if options.rejects is not None and options.rejects.resolve() in (options.file.resolve(), options.mapping.resolve()):
+        raise FileError(f"{options.rejects}: rejected rows would overwrite what is imported")
     rules = load(options.mapping)
     reader = reader_of(options.file, rules)
     shaper = _shaper(rules, reader, settings)

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 from rich.console import Console
 
+from connectors.files.located import FileError
 from connectors.files.session import INTERRUPTED, Options, run
 from schemas.admin import create_topics
 from schemas.topics import DEAD_LETTERS, signals
@@ -163,6 +164,16 @@ def test_a_group_is_one_signal_or_none(settings: Settings, tmp_path: Path) -> No
     assert found["o1"]["amount_minor"] == 900 + 125
     assert [item["item_id"] for item in found["o1"]["items"]] == ["tea", "sugar"]
     assert report(settings)["rejected_by_code"] == {"ragged": 1, "incomplete-group": 2, "split-group": 1}
+
+
+def test_rejects_never_overwrite_what_is_imported(settings: Settings, tmp_path: Path) -> None:
+    file = write(tmp_path / "orders.csv", [row(1), "o2,bad"])
+    rules = mapping(tmp_path / "m.yaml", ORDERS)
+    before = file.read_bytes()
+    for target in (file, tmp_path / "x" / ".." / "orders.csv", rules):
+        with pytest.raises(FileError, match="overwrite"):
+            run(settings, Options(file, rules, rejects=target), console=QUIET)
+    assert file.read_bytes() == before
 
 
 def test_a_dry_run_writes_nothing(settings: Settings, tmp_path: Path) -> None:

@@ -145,3 +145,12 @@ def test_rejects_after_the_checkpoint_are_cut_off(tmp_path: Path) -> None:
     second.add(4, "again", "b", b"c")
     second.close()
     assert path.read_text().splitlines() == [",".join(HEADER), "2,a,b,c", "4,again,b,c"]
+
+
+def test_a_rejects_file_elsewhere_begins_anew(tmp_path: Path) -> None:
+    """A run that goes on with another --rejects: no gap of NUL bytes."""
+    path = tmp_path / "new" / "r.csv"
+    rejects = Rejects(path, 5_000)
+    rejects.add(4, "a", "b", b"c")
+    rejects.close()
+    assert path.read_text().splitlines() == [",".join(HEADER), "4,a,b,c"]
