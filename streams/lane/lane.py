@@ -190,7 +190,7 @@ class Lane:
         done = replay(
             self.config,
             [Source(partition.changelog, partition.number, partition.store) for partition in waiting],
-            progress=lambda _records: self.health.moved(),
+            progress=self._replayed,
             stopped=self._stop_recovery.is_set,
         )
         if not done:
@@ -202,6 +202,11 @@ class Lane:
             self.observer.recovered(partition.stage.name, partition.number, keys, seconds)
             log.info("%s[%d]: %d keys recovered in %.2f s", partition.stage.name, partition.number, keys, seconds)
         return True
+
+    def _replayed(self, records: int) -> None:
+        """Note that recovery moves; one that reads nothing stands still, whatever it waits for."""
+        if records:
+            self.health.moved()
 
     def sources(self) -> list[TopicPartition]:
         """Return all source partitions of this worker."""
