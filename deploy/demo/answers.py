@@ -49,8 +49,6 @@ class Answers:
 
     def receive(self, person: Person, message: Received, now_ms: int) -> None:
         """Take a message in; it is read later, if at all."""
-        if message.expires_at_ms and now_ms > message.expires_at_ms:
-            return
         if message.channel in ("call-centre", "pos"):
             # An employee reads it at once and speaks to the customer, who is there.
             self._move(person, message, now_ms)
@@ -78,9 +76,7 @@ class Answers:
             found.append(_doing(person, message, at_ms + MINUTE_MS, clicked))
         return found
 
-    def _fed_up(
-        self, person: Person, message: Received, at_ms: int, unsubscribes: list[Unsubscribe]
-    ) -> list[Doing]:
+    def _fed_up(self, person: Person, message: Received, at_ms: int, unsubscribes: list[Unsubscribe]) -> list[Doing]:
         """Return a complaint, or unsubscribe, when it is too much."""
         too_much = person.pressure - person.patience
         if message.channel == "web" or self._rng.random() > 0.004 + max(0.0, 0.06 * too_much):

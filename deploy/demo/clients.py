@@ -5,7 +5,6 @@ does for every client.
 """
 
 import asyncio
-import threading
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +20,7 @@ from schemas.wire import codec_of
 
 # An SDK sends what it has after so long, seconds: a step of simulated time waits for it.
 UPLOAD_S = 0.004
-UPLOAD_SIZE = 200
+UPLOAD_SIZE = 100  # the SDKs' own default
 # Longest wait for the broker's acknowledgement, seconds: a broker under the load of a small machine takes its time.
 FLUSH_S = 60.0
 
@@ -54,7 +53,7 @@ class Clients:
         }
         self._web = segment.Client(write_key, **common)
         self._app = rudderstack.Client(write_key, **common)
-        self._producer = Producer(
+        self._producer: Any = Producer(
             {
                 "bootstrap.servers": kafka,
                 "enable.idempotence": True,
@@ -66,7 +65,6 @@ class Clients:
         self._partitions = partitions
         self._count = 0
         self.sent = 0
-        self._lock = threading.Lock()
 
     def send(self, doing: Doing) -> None:
         """Hand a doing to its client; ``flush`` waits for all of them."""
@@ -101,9 +99,10 @@ class Clients:
             raise ClientError(f"{len(self._failed)} batches or records were not taken, first: {self._failed[0]}")
 
     def close(self) -> None:
-        """End the SDKs' threads."""
+        """End the SDKs' threads and the connection to Kafka: before Kafka ends, or it would be missed aloud."""
         for client in (self._web, self._app):
             client.join()
+        self._producer = None
 
     def _call(self, client: Any, doing: Doing, context: dict[str, Any]) -> None:
         ids = doing.ids

@@ -1,5 +1,6 @@
 """`sada demo`: a living shop."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +18,7 @@ def demo(
     ] = False,
     customers: Annotated[int, typer.Option(min=20, max=100_000, help="How many customers the shop has.")] = 2_000,
     days: Annotated[int, typer.Option(min=2, max=366, help="How many days pass.")] = 120,
-    var: Annotated[
-        Path, typer.Option("--var", help="Folder of the demo; emptied at the start.")
-    ] = Path("var/demo"),
+    var: Annotated[Path, typer.Option("--var", help="Folder of the demo; emptied at the start.")] = Path("var/demo"),
     seed: Annotated[int, typer.Option(help="Of the shop's customers: another seed, other people.")] = 7,
 ) -> None:
     """Watch a living shop: customers of many channels, understood, answered, and answering, on a real Kafka.
@@ -47,7 +46,7 @@ def demo(
     except (DemoError, ClientError, ReadError) as error:
         Console(stderr=True).print(f"{error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo("Stopped; nothing is left running.")
         raise typer.Exit(0 if keep else 130) from None
     raise typer.Exit(code)

@@ -29,8 +29,9 @@ class Doing(NamedTuple):
 
 
 class Look(NamedTuple):
-    """A customer looks into the inbox of web or app."""
+    """A page of web or app that was open until ``at_ms``; it shows the inbox."""
 
+    at_ms: int
     person: int
     channel: str
     anonymous_id: str
@@ -49,7 +50,6 @@ class Received(NamedTuple):
     Parameters
     ----------
     action : as the customer or the employee understands it; empty when it says nothing to them
-    expires_at_ms : stream time, or 0 where the message does not say
     unsubscribe : the link of its List-Unsubscribe header, or empty
     """
 
@@ -58,5 +58,4 @@ class Received(NamedTuple):
     action: str
     treatment: str
     action_id: str
-    expires_at_ms: int
     unsubscribe: str

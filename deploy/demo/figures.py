@@ -54,8 +54,8 @@ def rewards(evidence: Evidence, goals: Mapping[str, Goal], end_ms: int) -> list[
     """
     times: dict[tuple[bytes, str], list[int]] = defaultdict(list)
     for seen in evidence.seen:
-        for goal in seen.goals:
-            times[seen.customer, goal].append(seen.at_ms)
+        for reached in seen.goals:
+            times[seen.customer, reached].append(seen.at_ms)
     for each in times.values():
         each.sort()
     found = []
@@ -67,9 +67,7 @@ def rewards(evidence: Evidence, goals: Mapping[str, Goal], end_ms: int) -> list[
     return found
 
 
-def _reward(
-    choice: Choice, goal: Goal, times: Mapping[tuple[bytes, str], list[int]], evidence: Evidence
-) -> float:
+def _reward(choice: Choice, goal: Goal, times: Mapping[tuple[bytes, str], list[int]], evidence: Evidence) -> float:
     due_ms = choice.at_ms + goal.within_ms
     refused = evidence.refusals.get(choice.action_id, due_ms + 1)
     if goal.kind == "click":

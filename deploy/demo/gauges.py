@@ -2,12 +2,12 @@
 
 import asyncio
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 import aiohttp
 
-_SAMPLE = re.compile(r'^(sada_\w+|kafka_consumergroup_lag)(?:\{(.*)\})? (\S+)$', re.MULTILINE)
+_SAMPLE = re.compile(r"^(sada_\w+|kafka_consumergroup_lag)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _TIMEOUT = aiohttp.ClientTimeout(total=5.0)
 
@@ -37,7 +37,7 @@ class Gauges:
         self._urls = urls
         self._partitions = partitions
         self._now: dict[str, dict[str, float]] = {}
-        self._before: Counter[str] = Counter()
+        self._before: defaultdict[str, float] = defaultdict(float)
         self._stream_ms: dict[str, dict[int, int]] = {}
         self._labels: dict[str, tuple[str, dict[str, str]]] = {}
         self.away: set[str] = set()
@@ -65,7 +65,7 @@ class Gauges:
             values[key] = value
         for key, value in self._now.get(url, {}).items():
             if key.split("[", 1)[0].endswith("_total") and values.get(key, 0.0) < value:
-                self._before[key] += int(value)
+                self._before[key] += value
         self._now[url] = values
         self._stream_ms[url] = stream
 
@@ -81,15 +81,15 @@ class Gauges:
         names = ("kafka_consumergroup_lag", "sada_serve_lag_records", "sada_delivery_pending")
         return int(sum(sum(self.by(name).values()) for name in names))
 
-    def by(self, name: str, *labels: str) -> Counter[tuple[str, ...]]:
+    def by(self, name: str, *labels: str) -> "defaultdict[tuple[str, ...], float]":
         """Return a metric summed over processes, by some of its labels."""
-        found: Counter[tuple[str, ...]] = Counter()
-        for source in (self._before, *self._now.values()):
-            values: Mapping[str, float] = source
-            for key, value in values.items():
+        found: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        sources: list[Mapping[str, float]] = [self._before, *self._now.values()]
+        for source in sources:
+            for key, value in source.items():
                 metric, named = self._labels[key]
                 if metric == name:
-                    found[tuple(named.get(label, "") for label in labels)] += value  # type: ignore[assignment]  # floats add as well
+                    found[tuple(named.get(label, "") for label in labels)] += value
         return found
 
     def total(self, name: str) -> float:
@@ -99,4 +99,4 @@ class Gauges:
     def latest(self, name: str, model: str) -> float | None:
         """Return a gauge of a model, None before there is one."""
         found = self.by(name, "model").get((model,))
-        return float(found) if found else None
+        return found or None

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -17,14 +16,14 @@ from deploy.demo.post import Post
 from deploy.demo.reader import end_offsets
 from deploy.demo.shop import Shop
 from deploy.demo.stack import DemoError
+from deploy.local.up import UpFile
 
-# One step of simulated time. Signals of different channels arrive in any order within it, so it bounds lateness.
-STEP_MS = HOUR_MS
-# So far the shop may be ahead of the slowest partition, in simulated time: the pipeline's delay seen from the shop,
-# and its lateness. When the machine is slow the run takes longer, not later.
-LEAD_MS = 5 * HOUR_MS
-# A page stays open for so many steps; then its inbox is looked at again.
-LOOK_AFTER_STEPS = 2
+# One step of simulated time. Signals of different channels arrive in any order within it, so it bounds lateness; each
+# costs the pipeline some transactions whatever is in it.
+STEP_MS = 6 * HOUR_MS
+# So many steps the shop may be ahead of the slowest partition: the pipeline's delay seen from the shop, and its
+# lateness. When the machine is slow the run takes longer, not later.
+LEAD_STEPS = 2
 # Nothing may stand still for so long, seconds: a killed worker is back within half of it on a busy machine.
 PATIENCE_S = 150.0
 # All is still when nothing was written for so long, seconds: longer than any poll or linger in the pipeline.
@@ -46,10 +45,7 @@ class Play:
     Parameters
     ----------
     shop, clients, post, gauges : the truth, the ways in, the ways out, and what the processes say
-    child : the stack
-    gateway : its URL
-    worker_pages : metrics of the workers
-    show : draws; called several times a second
+    child, up : the stack and where it is
     """
 
     def __init__(
@@ -60,24 +56,20 @@ class Play:
         post: Post,
         gauges: Gauges,
         child: subprocess.Popen[bytes],
-        gateway: str,
-        kafka: str,
-        worker_pages: list[str],
-        show: Callable[[Moment], None],
+        up: UpFile,
     ) -> None:
         self._shop = shop
         self._clients = clients
         self._post = post
         self._gauges = gauges
         self._child = child
-        self._gateway = gateway
-        self._kafka = kafka
-        self._worker_pages = worker_pages
-        self._show = show
-        self._looks: deque[list[Look]] = deque([[] for _ in range(LOOK_AFTER_STEPS)])
+        self._gateway = up.gateway
+        self._kafka = up.kafka
+        # Visits of the last step, whose pages show what was decided meanwhile.
+        self._looks: list[Look] = []
 
-    async def run(self, start_ms: int, end_ms: int) -> None:
-        """Let simulated time pass, then wait until all is still.
+    async def run(self, start_ms: int, end_ms: int, show: Callable[[Moment], None]) -> None:
+        """Let simulated time pass, then wait until all is still; ``show`` draws, a few times a second.
 
         Raises
         ------
@@ -89,7 +81,7 @@ class Play:
         moment = Moment(start_ms)
         # A shop's systems keep their connections; the gateway is on loopback.
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-            watching = asyncio.create_task(self._watch(session, moment))
+            watching = asyncio.create_task(self._watch(session, moment, show))
             try:
                 while moment.at_ms < end_ms:
                     if watching.done():
@@ -99,7 +91,7 @@ class Play:
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
-            self._show(moment)
+            show(moment)
 
     async def _step(self, session: aiohttp.ClientSession, moment: Moment, until_ms: int) -> None:
         for message in self._post.fetch():
@@ -107,20 +99,22 @@ class Play:
         step = self._shop.until(until_ms)
         for doing in step.doings:
             self._clients.send(doing)
-        await self._clients.flush()
+        await asyncio.gather(
+            self._clients.flush(),
+            self._post.look(session, self._gateway, self._looks),
+            self._post.unsubscribe(session, step.unsubscribes),
+        )
         self._clients.tick(until_ms)
-        self._looks.append(step.looks)
-        await self._post.look(session, self._gateway, self._looks.popleft())
-        await self._post.unsubscribe(session, step.unsubscribes)
+        self._looks = step.looks
         moment.at_ms, moment.sent = until_ms, self._clients.sent
         await self._pace(session, until_ms)
 
     async def _pace(self, session: aiohttp.ClientSession, at_ms: int) -> None:
         """Wait for the pipeline; the ticks say on every partition how far it is."""
         deadline = time.monotonic() + PATIENCE_S
-        while self._gauges.reached_ms() < at_ms - LEAD_MS:
-            await self._gauges.refresh(session, self._worker_pages)
-            if self._gauges.reached_ms() >= at_ms - LEAD_MS:
+        while self._gauges.reached_ms() < at_ms - LEAD_STEPS * STEP_MS:
+            await self._gauges.refresh(session)
+            if self._gauges.reached_ms() >= at_ms - LEAD_STEPS * STEP_MS:
                 return
             self._check(deadline, "the workers do not follow")
             await asyncio.sleep(0.02)
@@ -138,10 +132,10 @@ class Play:
                 still_since, before = time.monotonic(), ends
             self._check(deadline, f"there is no end: {self._gauges.lag()} records wait")
 
-    async def _watch(self, session: aiohttp.ClientSession, moment: Moment) -> None:
+    async def _watch(self, session: aiohttp.ClientSession, moment: Moment, show: Callable[[Moment], None]) -> None:
         while True:
             await self._gauges.refresh(session)
-            self._show(moment)
+            show(moment)
             await asyncio.sleep(0.5)
 
     def _check(self, deadline: float, what: str) -> None:

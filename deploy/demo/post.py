@@ -71,7 +71,7 @@ class Post:
         if person is None or not action:
             self.strays += 1
             return
-        self._keep(Received(person, "email", action, treatment, mail.action_id, 0, mail.unsubscribe))
+        self._keep(Received(person, "email", action, treatment, mail.action_id, mail.unsubscribe))
 
     def hook(self, found: Mapping[str, Any]) -> None:
         """Take a webhook's action: a text message by number, an employee's hint by the customer's number."""
@@ -81,10 +81,7 @@ class Post:
         if person is None:
             self.strays += 1
             return
-        self._keep(
-            Received(person, found["channel"], found["action"], found["treatment"], found["action_id"],
-                     found["expires_at_ms"], "")
-        )  # fmt: skip
+        self._keep(Received(person, found["channel"], found["action"], found["treatment"], found["action_id"], ""))
 
     def fetch(self) -> list[Received]:
         """Return what arrived since the last call."""
@@ -93,7 +90,7 @@ class Post:
         return found
 
     async def look(self, session: aiohttp.ClientSession, gateway: str, looks: Iterable[Look]) -> None:
-        """Open the inbox of web or app for each look; what is new there has arrived.
+        """Open the inbox of web or app for each look; what is new there, and was not past then, has arrived.
 
         Raises
         ------
@@ -107,11 +104,10 @@ class Post:
             async with limit, session.get(url, params={"channel": look.channel}) as answer:
                 answer.raise_for_status()
                 for item in (await answer.json())["messages"]:
-                    if item["id"] not in self._seen:
+                    if item["id"] not in self._seen and look.at_ms <= item["expires_at_ms"]:
                         self._keep(
-                            Received(look.person, look.channel, item["action"], item["treatment"], item["id"],
-                                     item["expires_at_ms"], "")
-                        )  # fmt: skip
+                            Received(look.person, look.channel, item["action"], item["treatment"], item["id"], "")
+                        )
 
         await asyncio.gather(*(one(look) for look in looks))
 

@@ -1,4 +1,4 @@
-"""Reads whole topics, committed records only: what an auditor who shares no code with the pipeline's folds would see."""
+"""Reads whole topics, committed records only: what an auditor sees who shares no code with the pipeline's folds."""
 
 import time
 from collections.abc import Iterator

@@ -108,7 +108,7 @@ class Shop:
             if visits.browse(scene, keen=0.0):
                 self._after_order(person, scene.at_ms)
             self._do(scene.done)
-            self._step.looks.append(Look(person.number, where, anonymous_id))
+            self._step.looks.append(Look(scene.at_ms, person.number, where, anonymous_id))
         self._age(person)
         if person.stage != "gone":
             self._plan_visit(person, at_ms)
@@ -127,7 +127,8 @@ class Shop:
         # Gamma with shape 2: regular, but not a clock.
         wait = int(self._rng.gammavariate(2.0, rhythm / 2.0) * DAY_MS)
         person.visit += 1
-        self._plan(visits.by_day(person, self._rng, at_ms + max(wait, 3 * HOUR_MS)), "visit", person.number, person.visit)
+        again_ms = visits.by_day(person, self._rng, at_ms + max(wait, 3 * HOUR_MS))
+        self._plan(again_ms, "visit", person.number, person.visit)
 
     def _come_back(self, person: Person, at_ms: int) -> None:
         """Visit now, brought by a message: who was slipping or gone is keen again, for a while at least."""

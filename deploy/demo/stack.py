@@ -116,4 +116,3 @@ def read_up(var: Path) -> UpFile | None:
         return msgspec.json.decode((var / "up.json").read_bytes(), type=UpFile)
     except FileNotFoundError:
         return None
-

@@ -1,6 +1,6 @@
 """What customers do of their own accord: visits of web, app and shop, orders, troubles, calls. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
@@ -43,13 +43,19 @@ class Scene:
         self.anonymous_id = anonymous_id
         self.done: list[Doing] = []
 
-    def do(self, call: str, name: str, properties: dict[str, Any] | None = None, **traits: str) -> None:
+    def do(
+        self,
+        call: str,
+        name: str,
+        properties: Mapping[str, Any] | None = None,
+        traits: Mapping[str, str] | None = None,
+    ) -> None:
         """Do one thing, and let some time pass."""
         ids = {"anonymous_id": self.anonymous_id}
         if self.anonymous_id in self.person.signed_in:
             ids["user_id"] = self.person.user_id
         self.done.append(
-            Doing(self.at_ms, self.channel, call, name, ids, properties or {}, traits, context_of(self.person))
+            Doing(self.at_ms, self.channel, call, name, ids, properties or {}, traits or {}, context_of(self.person))
         )
         self.at_ms += 1_000 + int(self.rng.expovariate(1 / CLICK_S) * 1_000)
 
@@ -65,7 +71,7 @@ class Scene:
             traits["phone"] = person.phone
         if person.loyalty_id and person.number % 3:
             traits["loyalty_id"] = person.loyalty_id
-        self.do("identify", "", **traits)
+        self.do("identify", "", traits=traits)
         if not person.registered:
             person.registered = True
             if person.consents:
