@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
+from prometheus_client import Counter
 
 from connectors.gateway.keys import Key
 from connectors.gateway.metrics import ACCEPTED, REFUSED
@@ -107,7 +109,7 @@ class Acceptance:
                 records.append(self._record(signal, identifiers))
         await self._producer.send(records)
         for name, count in kinds.items():
-            ACCEPTED.labels(key.name, name).inc(count)
+            _accepted(key.name, name).inc(count)
         for item_refused in refused:
             REFUSED.labels(key.name, item_refused.code).inc()
         return Report(len(items) - len(refused), refused)
@@ -139,6 +141,12 @@ class Acceptance:
     def _record(self, signal: Signal, identifiers: list[Identifier]) -> Outgoing:
         node = self._hasher.node(identifiers[0] if len(identifiers) == 1 else strongest(identifiers))
         return Outgoing(self._topics[signal["channel"]], node, self._encode(signal))
+
+
+@lru_cache(4_096)
+def _accepted(key: str, kind: str) -> Counter:
+    """Return a key's counter; looking labels up for every request would cost as much as parsing it."""
+    return ACCEPTED.labels(key, kind)
 
 
 def _check_size(item: object, most: int) -> None:

@@ -19,8 +19,9 @@ _log = structlog.get_logger(__name__)
 # How long the broker may take to acknowledge, ms, before the client is told to try again. SDKs wait 10 to 15 s.
 ACK_TIMEOUT_MS = 5_000
 
-# Records gathered per request to the broker for so long, ms: five would be felt, zero would cost throughput.
-LINGER_MS = 2
+# Records gathered per request to the broker for so long, ms: nobody feels five, and each request costs CPU time here
+# and in the broker (378 us per single event against 676 with 2 ms: medians of four interleaved runs, a busy machine).
+LINGER_MS = 5
 
 # Records waiting for the broker at which new requests are turned away: some 100 MB, five seconds of full load.
 MAX_IN_FLIGHT = 100_000

@@ -6,7 +6,7 @@ import hmac
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -99,7 +99,8 @@ def test_a_replay_is_200_and_counts_once(door: Door) -> None:
     assert again[0]["id"] == again[1]["id"]
 
 
-MUTATIONS = {
+Headers = dict[str, str]
+MUTATIONS: dict[str, Callable[[bytes, Headers], tuple[bytes, Headers]]] = {
     "no signature": lambda b, h: (b, {k: v for k, v in h.items() if k != "webhook-signature"}),
     "no headers": lambda b, h: (b, {}),
     "no id": lambda b, h: (b, {k: v for k, v in h.items() if k != "webhook-id"}),
