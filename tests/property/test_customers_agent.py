@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 from models.scorers import ScorerSet
 from schemas import topics
 from schemas.identifiers import Hasher, Identifier, strongest
+from schemas.views import Signal
 from streams.agents.customers import Customers, stage
 from streams.agents.naming import Namer
 from streams.agents.outgoing import Wire
 from streams.agents.routing import Owner
 from streams.agents.tally import Tally
-from streams.core import state
+from streams.core import customer, state
 from streams.core.customer import Brain
 from streams.core.limits import IdentityRules
-from streams.core.state import Alias, NodeRecord, Root
+from streams.core.state import Alias, Facet, NodeRecord, Root
 from streams.lane.job import Batch, Output, Record
 
 START_MS = 1_700_000_000_000
@@ -190,6 +191,22 @@ def test_retries_count_once(numbers: list[int], rnd: random.Random) -> None:
     cluster.run(rnd)
     folded = sum(facet.signals for root in cluster.roots() for facet in root.facets.values())
     assert folded == len(set(numbers))
+
+
+def test_without_the_message_ids_a_retry_counts_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard taken out: what the test above sees is the guard's doing."""
+    fold = customer.fold
+
+    def forgetful(facet: Facet, signal: Signal, at_ms: int) -> bool:
+        facet.recent_ids = b""
+        return fold(facet, signal, at_ms)
+
+    monkeypatch.setattr(customer, "fold", forgetful)
+    cluster = Cluster(1)
+    for _ in range(2):
+        cluster.write("signals.web", 0, None, page_view(1, [("user_id", "u")], START_MS))
+    cluster.run(random.Random(1))
+    assert [f.signals for root in cluster.roots() for f in root.facets.values()] == [2]
 
 
 def test_an_anonymous_visitor_who_signs_in_is_one_customer() -> None:
