@@ -17,7 +17,7 @@ from streams.agents.naming import Namer
 from streams.agents.outgoing import Wire
 from streams.agents.routing import Owner
 from streams.agents.tally import Tally
-from streams.core import customer, state
+from streams.core import customer, facet, state
 from streams.core.customer import Brain
 from streams.core.limits import IdentityRules
 from streams.core.state import Alias, Facet, NodeRecord, Root
@@ -195,11 +195,11 @@ def test_retries_count_once(numbers: list[int], rnd: random.Random) -> None:
 
 def test_without_the_message_ids_a_retry_counts_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard taken out: what the test above sees is the guard's doing."""
-    fold = customer.fold
+    fold = facet.fold
 
-    def forgetful(facet: Facet, signal: Signal, at_ms: int) -> bool:
-        facet.recent_ids = b""
-        return fold(facet, signal, at_ms)
+    def forgetful(kept: Facet, signal: Signal, at_ms: int) -> bool:
+        kept.recent_ids = b""
+        return fold(kept, signal, at_ms)
 
     monkeypatch.setattr(customer, "fold", forgetful)
     cluster = Cluster(1)
