@@ -1,0 +1,56 @@
+"""The materialiser's process: what it opens, what its probes say, and how it ends."""
+
+import signal
+import threading
+import time
+
+import redis
+
+from connectors.serve.keys import ViewKeys
+from connectors.serve.materialiser import Materialiser
+from connectors.serve.metrics import REDIS_UP
+from streams import metrics
+from streams.settings import Settings
+
+# A loop that has not turned for so long, in seconds, is stuck: a look lasts 0.1 s, Redis's time limit is 2 s.
+STUCK_AFTER_S = 30.0
+
+# Redis answers within so long, in seconds, or counts as away.
+REDIS_TIMEOUT_S = 2.0
+
+
+def main(settings: Settings) -> None:
+    """Run a materialiser until SIGTERM or Ctrl-C.
+
+    Raises
+    ------
+    SettingsError, OSError, ValueError
+        when it cannot start: a missing setting, a taken port, an address that is none
+    """
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    worker = Materialiser(
+        settings.librdkafka(),
+        group=f"{settings.topic_prefix}{settings.app}.serve",
+        codecs=settings.codecs(),
+        client=redis.Redis.from_url(
+            settings.redis.get_secret_value(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        ),
+        keys=ViewKeys(settings.topic_prefix),
+    )
+
+    def live() -> tuple[bool, str]:
+        still = time.monotonic() - worker.turned_s
+        return (True, "ok") if still < STUCK_AFTER_S else (False, f"no turn for {still:.0f} s")
+
+    def ready() -> tuple[bool, str]:
+        if not worker.assigned:
+            return False, "no partitions yet"
+        return (True, "ok") if worker.redis_up else (False, "redis is away")
+
+    metrics.serve_in_thread(settings.metrics_port, live=live, ready=ready, host=settings.metrics_host)
+    REDIS_UP.set(1)
+    while not ended.is_set():
+        worker.turn()
+    worker.close()
