@@ -114,8 +114,8 @@ def uplift(found: Sequence[Rewarded], seed: int) -> Uplift:
 
 
 def churn_scores(lessons: Sequence[Lesson]) -> tuple[list[float], list[bool]]:
-    """Return the churn scores that a model served (no priors), and what then happened."""
-    served = [each for each in lessons if each.model == "churn" and each.version > 0]
+    """Return the churn scores that a model served (no priors) by time, and what then happened."""
+    served = sorted((e for e in lessons if e.model == "churn" and e.version > 0), key=lambda e: e.scored_at_ms)
     return [each.predicted[LEFT] for each in served], [each.label == LEFT for each in served]
 
 

@@ -205,7 +205,7 @@ def uplift_by_action(results: Results) -> Plot:
         "The control group is decided for in the same way, but nothing is sent. Right of the dotted line the action "
         "worked. In brackets: decisions treated / control."
     )
-    return draw("Did it help?", text, paint, height=3.8)
+    return draw("Did it help?", text, paint, height=2.0 + 0.3 * len(rows))
 
 
 def rewards_by_arm(results: Results) -> Plot:
@@ -231,7 +231,7 @@ def rewards_by_arm(results: Results) -> Plot:
         axes.legend(loc="lower right", fontsize=8)
 
     text = "Per action and treatment: how often its goal was reached, and what the bandit believed before."
-    return draw("What works", text, paint, height=3.8)
+    return draw("What works", text, paint, height=1.6 + 0.22 * len(rows))
 
 
 def propensity(results: Results) -> Plot:

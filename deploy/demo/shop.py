@@ -23,6 +23,8 @@ from deploy.demo.visits import Scene
 # Who is slipping comes so much more rarely, and is gone after so many visits.
 SLOWER = 1.9
 SLIPS = 2
+# Visits of those who have bought before that begin with a review.
+REVIEWS = 0.05
 # Mood fades towards neutral by so much at each visit.
 MOOD_KEPT = 0.9
 
@@ -105,7 +107,9 @@ class Shop:
         else:
             anonymous_id = (person.app or "") if where == "app" else rng.choice(person.browsers)
             scene = Scene(person, rng, at_ms, where, anonymous_id)
-            if visits.browse(scene, keen=0.0):
+            if person.orders and rng.random() < REVIEWS:
+                visits.review(scene)
+            if visits.browse(scene):
                 self._after_order(person, scene.at_ms)
             self._do(scene.done)
             self._step.looks.append(Look(scene.at_ms, person.number, where, anonymous_id))

@@ -23,6 +23,13 @@ _COMPLAINTS = {
     "fa": "خیلی بد بود، اصلا راضی نیستم: {reason}",
     "ar": "الخدمة سيئة جدا وأنا غاضب: {reason}",
 }
+_PRAISE = {
+    "en": "Excellent, I love it, thank you!",
+    "fa": "عالی بود، خیلی راضی هستم، ممنون",
+    "ar": "ممتاز جدا، شكرا لكم",
+}
+_SHRUG = {"en": "It arrived.", "fa": "رسید.", "ar": "وصل."}
+_BLAME = {"en": "Bad quality, disappointed.", "fa": "کیفیت بد بود، ناراضی هستم", "ar": "جودة سيئة جدا"}
 _REASONS = ("late_delivery", "damaged", "wrong_item", "quality")
 
 
@@ -91,13 +98,8 @@ def place(person: Person, rng: Random) -> str:
     return "app" if person.app and rng.random() < person.app_share else "web"
 
 
-def browse(scene: Scene, *, keen: float) -> bool:
-    """Look around, perhaps buy; return whether something was ordered.
-
-    Parameters
-    ----------
-    keen : added to the probability of an order
-    """
+def browse(scene: Scene) -> bool:
+    """Look around, perhaps buy; return whether something was ordered."""
     person, rng = scene.person, scene.rng
     scene.do("page" if scene.channel == "web" else "screen", "Home", {"url": "https://shop.example/"})
     if scene.anonymous_id not in person.asked_cookies:
@@ -110,8 +112,7 @@ def browse(scene: Scene, *, keen: float) -> bool:
     if rng.random() < 0.2:
         scene.do("track", "Products Searched", {"query": favourite(person, rng)})
     looks = 1 + min(6, int(rng.expovariate(0.55 if person.stage == "keen" else 1.1)))
-    p_order = order_probability(person, scene.at_ms) + keen
-    wants = rng.random() < p_order
+    wants = rng.random() < order_probability(person, scene.at_ms)
     for _ in range(looks):
         _look(scene, wants=wants)
     if wants and not person.cart:
@@ -224,6 +225,15 @@ def returned(scene: Scene) -> None:
     scene.sign_in()
     scene.do("track", "Order Returned", {"order_id": f"o-{person.number}-{person.orders}", "total": 20.0,
                                          "currency": CURRENCY})  # fmt: skip
+
+
+def review(scene: Scene) -> None:
+    """Say what one thinks of the last order."""
+    mood = scene.person.mood + scene.rng.gauss(0.1, 0.2)
+    words = (_PRAISE if mood > 0.15 else _BLAME if mood < -0.2 else _SHRUG)[scene.person.region.language]
+    rating = min(5, max(1, round(3.4 + 2.0 * mood)))
+    scene.sign_in()
+    scene.do("track", "Product Reviewed", {"rating": rating, "text": words})
 
 
 def by_day(person: Person, rng: Random, at_ms: int) -> int:
