@@ -105,7 +105,7 @@ def await_answer(connection: Mapping[str, object], *, timeout_s: float) -> None:
 def _format(command: tuple[str, ...], properties: Path, options: tuple[str, ...]) -> None:
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     result = subprocess.run(
-        [*command, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *options],
+        [*command, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties), *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
