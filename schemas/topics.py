@@ -42,6 +42,7 @@ class Topic:
     compacted : keeps the last record per key
     retention_ms : how long records stay when not compacted; -1 for ever
     max_bytes : largest record the topic takes
+    public : others read or write it, so it is framed as the schema registry says where there is one
     """
 
     name: str
@@ -52,6 +53,7 @@ class Topic:
     retention_ms: int = 7 * DAY_MS
     doc: str = ""
     max_bytes: int = 1_048_588  # the broker's own default
+    public: bool = False
 
 
 def signals(channel: str) -> str:
@@ -87,7 +89,15 @@ _CUSTOMER = "customer: root node, 16 bytes"
 
 _TABLE: tuple[Topic, ...] = (
     *(
-        Topic(signals(c), "signal", _NODE, "customers", retention_ms=30 * DAY_MS, doc=f"Signals of the {c} channel.")
+        Topic(
+            signals(c),
+            "signal",
+            _NODE,
+            "customers",
+            retention_ms=30 * DAY_MS,
+            doc=f"Signals of the {c} channel.",
+            public=True,
+        )
         for c in CHANNELS
     ),
     Topic(
@@ -105,16 +115,23 @@ _TABLE: tuple[Topic, ...] = (
         _CUSTOMER,
         "customers",
         compacted=True,
-        doc="Golden records, public.",
+        doc="Golden records.",
         max_bytes=STATE_MAX_BYTES,
+        public=True,
     ),
-    Topic(IDENTITIES, "identity", "node, 16 bytes", "customers", compacted=True, doc="Node to customer."),
-    Topic(MERGES, "merge", _CUSTOMER, "customers", retention_ms=-1, doc="Merges and refusals."),
+    Topic(IDENTITIES, "identity", "node, 16 bytes", "customers", compacted=True, doc="Node to customer.", public=True),
+    Topic(MERGES, "merge", _CUSTOMER, "customers", retention_ms=-1, doc="Merges and refusals.", public=True),
     Topic(
-        DECISIONS, "decision", _CUSTOMER, "customers", retention_ms=90 * DAY_MS, doc="Every decision, hold included."
+        DECISIONS,
+        "decision",
+        _CUSTOMER,
+        "customers",
+        retention_ms=90 * DAY_MS,
+        doc="Every decision, hold included.",
+        public=True,
     ),
     *(
-        Topic(actions(c), "action", _CUSTOMER, "customers", doc=f"What the {c} channel must do.")
+        Topic(actions(c), "action", _CUSTOMER, "customers", doc=f"What the {c} channel must do.", public=True)
         for c in ACTION_CHANNELS
     ),
     Topic(EXAMPLES, "example", "model, UTF-8", "models", retention_ms=30 * DAY_MS, doc="What learners learn from."),

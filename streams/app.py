@@ -13,7 +13,6 @@ from confluent_kafka import Producer
 
 from schemas import topics
 from schemas.identifiers import Hasher
-from schemas.registry import SchemaRegistry
 from streams import logs, metrics
 from streams.agents import customers, learners
 from streams.agents.broadcast import BroadcastReader
@@ -92,12 +91,16 @@ def run_worker(settings: Settings) -> int:
     ------
     SettingsError
         when a secret is missing
+    RegistryError
+        when the schema registry does not answer, or does not hold a topic's schema
     """
     logs.configure("worker")
-    registry = None if settings.schema_registry is None else SchemaRegistry(settings.schema_registry)
-    wire = Wire(settings.topic, registry)
+    wire = Wire(settings.codecs())
+    for topic in topics.TOPICS.values():
+        if topic.schema:
+            wire.codec(topic.name)  # the registry is asked now, not in the middle of a batch
     scorers = LiveScorers(settings.secret("snapshot_key"))
-    catalogue = LiveCatalogue(wire.codec(topics.CATALOGUE))
+    catalogue = LiveCatalogue()
     rules = LabelRules(
         anchor=settings.churn_anchor,
         churn_horizon_ms=1_000 * settings.churn_horizon_s,

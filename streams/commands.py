@@ -31,23 +31,24 @@ def topics(
         typer.echo(str(exc), err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{len(report.created)} topics created, {len(report.existing)} were there.")
-    if settings.schema_registry is not None:
+    if settings.schema_registry:
         typer.echo(f"{_register(settings)} subjects registered, FULL_TRANSITIVE.")
 
 
 def _register(settings: "Settings") -> int:
-    """Register every topic's schema under Confluent's subject of the topic."""
+    """Register every public topic's schema under Confluent's subject of the topic."""
     import json  # noqa: PLC0415
 
     from schemas import wire  # noqa: PLC0415
+    from schemas.codecs import subject_of  # noqa: PLC0415
     from schemas.registry import RegistryError, SchemaRegistry  # noqa: PLC0415
     from schemas.topics import TOPICS  # noqa: PLC0415
 
     registry = SchemaRegistry(str(settings.schema_registry))
-    rows = [(settings.topic(t.name), t.schema) for t in TOPICS.values() if t.schema]
+    rows = [(settings.topic(t.name), t.schema) for t in TOPICS.values() if t.public]
     try:
         for topic, schema in rows:
-            registry.register(f"{topic}-value", json.dumps(wire.load(schema)))
+            registry.register(subject_of(topic), json.dumps(wire.load(schema)))
     except RegistryError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(1) from None
@@ -60,6 +61,7 @@ def worker() -> None:
     Start as many as you have cores, at most SADA_PARTITIONS. A worker ends when it is fenced or Kafka fails it: let
     something start it again (`sada up`, systemd, Kubernetes). Nothing is lost or done twice by that.
     """
+    from schemas.registry import RegistryError  # noqa: PLC0415
     from streams.app import run_worker  # noqa: PLC0415 - imports Faust
     from streams.settings import Settings, SettingsError  # noqa: PLC0415
 
@@ -68,4 +70,7 @@ def worker() -> None:
     except SettingsError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(78) from None
+    except RegistryError as exc:
+        typer.echo(str(exc), err=True)
+        raise typer.Exit(1) from None
     raise typer.Exit(code)

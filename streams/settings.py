@@ -4,10 +4,13 @@ A secret has no default: a process that needs one says which variable to set. ``
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from schemas.codecs import Codecs
 
 
 class SettingsError(Exception):
@@ -34,7 +37,7 @@ class Settings(BaseSettings):
     kafka_ca: Path | None = Field(None, description="PEM file of the broker's certificate authority")
     topic_prefix: str = Field("", description="put before every topic name: tests, generations, tenants")
     app: str = Field("sada", description="consumer group and transactional id prefix")
-    schema_registry: str | None = Field(None, description="URL; with it the wire format is Confluent's")
+    schema_registry: str | None = Field(None, description="URL; with it public topics are framed as Confluent does")
 
     # Redis
     redis: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="URL, may carry a password")
@@ -102,6 +105,19 @@ class Settings(BaseSettings):
     def topic(self, name: str) -> str:
         """Return a topic's full name."""
         return self.topic_prefix + name
+
+    def codecs(self) -> "Codecs":
+        """Return the codecs of this deployment's topics.
+
+        Raises
+        ------
+        ValueError
+            when the schema registry's URL is none
+        """
+        from schemas.codecs import Codecs  # noqa: PLC0415 - `sada --help` must not wait for Avro
+        from schemas.registry import SchemaRegistry  # noqa: PLC0415
+
+        return Codecs(self.topic, SchemaRegistry(self.schema_registry) if self.schema_registry else None)
 
     def librdkafka(self) -> dict[str, str | int | float | bool]:
         """Return the connection part of a confluent-kafka configuration."""

@@ -41,6 +41,10 @@ class Sink:
     Parameters
     ----------
     digest : identifies the import; two processes with one digest fence each other off
+
+    Attributes
+    ----------
+    encode : a signal to its bytes in the topic
     """
 
     def __init__(self, settings: Settings, rules: Rules, digest: str) -> None:
@@ -48,8 +52,9 @@ class Sink:
         self._topic = settings.topic(signals(rules.channel))
         self._letters = settings.topic(DEAD_LETTERS)
         self._rules = rules
-        self._codec = codec_of("signal")
-        self._letter = codec_of("dead_letter")
+        codecs = settings.codecs()
+        self.encode = codecs.of(signals(rules.channel)).encode
+        self._letter = codecs.of(DEAD_LETTERS)
         connection = settings.librdkafka()
         self._group = Consumer({**connection, "group.id": name, "enable.auto.commit": False})
         self._producer = Producer(
@@ -169,7 +174,7 @@ class Importer:
         self._rules, self._reader, self._shaper = rules, reader, shaper
         self._file, self._sink, self._rejects, self._letters = file, sink, rejects, letters
         self._watch, self._stop, self._committed = watch, stop, committed
-        self._encode = codec_of("signal").encode
+        self._encode = codec_of("signal").encode if sink is None else sink.encode
         self._known: set[bytes] = set()
         self.counts = Counts()
         # The first signals made, to show in a dry run.

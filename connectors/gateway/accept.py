@@ -13,10 +13,10 @@ from connectors.gateway.metrics import ACCEPTED, REFUSED
 from connectors.gateway.producer import Outgoing, SignalProducer
 from connectors.inbound.fields import PayloadError
 from connectors.inbound.segment import Arrival, Source, parse
+from schemas.codecs import Codecs
 from schemas.identifiers import Hasher, Identifier, strongest
 from schemas.topics import CHANNELS, DEAD_LETTERS, signals
 from schemas.views import DeadLetterView, Signal
-from schemas.wire import codec_of
 
 # Items turned into records before other requests get their turn: about 5 ms.
 _TURN = 100
@@ -58,20 +58,18 @@ class Acceptance:
     ----------
     producer : acknowledges
     hasher : makes nodes, which are the records' keys
-    topic : full name of a topic
+    codecs : of the topics, and their full names
     region : for phone numbers, where the key says none
     """
 
-    def __init__(
-        self, producer: SignalProducer, hasher: Hasher, *, topic: Callable[[str], str], region: str | None
-    ) -> None:
+    def __init__(self, producer: SignalProducer, hasher: Hasher, *, codecs: Codecs, region: str | None) -> None:
         self._producer = producer
         self._hasher = hasher
-        self._topics = {channel: topic(signals(channel)) for channel in CHANNELS}
-        self._dead_letters = topic(DEAD_LETTERS)
+        self._topics = {channel: codecs.topic(signals(channel)) for channel in CHANNELS}
+        self._dead_letters = codecs.topic(DEAD_LETTERS)
         self._region = region
-        self._encode = codec_of("signal").encode
-        self._encode_letter = codec_of("dead_letter").encode
+        self._encoders = {channel: codecs.of(signals(channel)).encode for channel in CHANNELS}
+        self._encode_letter = codecs.of(DEAD_LETTERS).encode
 
     async def items(
         self, items: Sequence[Any], kind: str | None, origin: Origin, *, measure: bool = True, reader: Parse = parse
@@ -140,7 +138,8 @@ class Acceptance:
 
     def _record(self, signal: Signal, identifiers: list[Identifier]) -> Outgoing:
         node = self._hasher.node(identifiers[0] if len(identifiers) == 1 else strongest(identifiers))
-        return Outgoing(self._topics[signal["channel"]], node, self._encode(signal))
+        channel = signal["channel"]
+        return Outgoing(self._topics[channel], node, self._encoders[channel](signal))
 
 
 @lru_cache(4_096)

@@ -65,28 +65,11 @@ class Gateway:
         producer = SignalProducer(settings.librdkafka())
         client = _redis(settings)
         app = _application(settings, access, producer, client)
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            auto_decompress=False,
-            shutdown_timeout=_GRACE_S,
-            max_line_size=_MAX_LINE,
-            max_field_size=_MAX_LINE,
-        )
+        runner = _runner(app)
         await runner.setup()
-        site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024)
         watching = asyncio.create_task(self._watch(producer, stop))
         try:
-            await site.start()
-            self.port = runner.addresses[0][1]
-            probes = await metrics.serve(
-                settings.metrics_port,
-                live=lambda: _alive(producer),
-                ready=lambda: self._ready(producer),
-                host=settings.metrics_host,
-            )
-            self.metrics_port = probes.port
-            _log.info("gateway listens", host=settings.http_host, port=self.port, metrics_port=probes.port)
+            probes = await self._listen(runner, producer)
             if started is not None:
                 started.set()
             await stop.wait()
@@ -100,6 +83,20 @@ class Gateway:
             if left:
                 _log.warning("records not acknowledged at the end", count=left)
         return producer.fatal
+
+    async def _listen(self, runner: web.AppRunner, producer: SignalProducer) -> metrics.MetricsServer:
+        settings = self.settings
+        await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
+        self.port = runner.addresses[0][1]
+        probes = await metrics.serve(
+            settings.metrics_port,
+            live=lambda: _alive(producer),
+            ready=lambda: self._ready(producer),
+            host=settings.metrics_host,
+        )
+        self.metrics_port = probes.port
+        _log.info("gateway listens", host=settings.http_host, port=self.port, metrics_port=probes.port)
+        return probes
 
     async def _watch(self, producer: SignalProducer, stop: asyncio.Event) -> None:
         """Ask the broker now and then; end the process when the producer is lost, its supervisor starts it again."""
@@ -118,6 +115,18 @@ def _alive(producer: SignalProducer) -> tuple[bool, str]:
     return (False, producer.fatal) if producer.fatal else (True, "ok")
 
 
+def _runner(app: web.Application) -> web.AppRunner:
+    # Bodies are decompressed by us, within bounds (body.py).
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        shutdown_timeout=_GRACE_S,
+        max_line_size=_MAX_LINE,
+        max_field_size=_MAX_LINE,
+    )
+
+
 def _redis(settings: Settings) -> "redis.asyncio.Redis":
     return redis.asyncio.Redis.from_url(
         settings.redis.get_secret_value(), socket_timeout=_REDIS_TIMEOUT_S, socket_connect_timeout=_REDIS_TIMEOUT_S
@@ -128,7 +137,7 @@ def _application(
     settings: Settings, access: Access, producer: SignalProducer, client: "redis.asyncio.Redis"
 ) -> web.Application:
     hasher = Hasher(settings.secret("node_key"))
-    acceptance = Acceptance(producer, hasher, topic=settings.topic, region=settings.region)
+    acceptance = Acceptance(producer, hasher, codecs=settings.codecs(), region=settings.region)
     lookup = Lookup(client, ViewKeys(settings.topic_prefix), hasher, settings.region)
     sources = load_sources(settings)
     webhooks = Webhooks(

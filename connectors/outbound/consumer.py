@@ -15,7 +15,7 @@ from connectors.outbound.ledger import Ledger
 from connectors.outbound.outcomes import WriteError, Writer, letter_of
 from schemas.topics import actions
 from schemas.views import ActionView
-from schemas.wire import WireError, codec_of
+from schemas.wire import WireError
 from streams.settings import Settings
 
 # Actions taken and not finished, per channel: some seconds of work for a fast channel; about 4 MB.
@@ -48,7 +48,7 @@ class ChannelConsumer:
         self._topic = settings.topic(actions(channel))
         self._courier = courier
         self._writer = writer
-        self._codec = codec_of("action")
+        self._codec = settings.codecs().of(actions(channel))
         self._ledger = Ledger()
         self._tasks: set[asyncio.Task[None]] = set()
         self._tails: dict[bytes, asyncio.Task[None]] = {}

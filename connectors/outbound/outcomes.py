@@ -15,7 +15,6 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from schemas.topics import DEAD_LETTERS, signals
 from schemas.views import ActionView, DeadLetterView, Signal
-from schemas.wire import codec_of
 from streams.settings import Settings
 
 SOURCE = "sada-deliver"
@@ -99,8 +98,9 @@ class Writer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._signal = codec_of("signal")
-        self._letter = codec_of("dead_letter")
+        codecs = settings.codecs()
+        self._signal = codecs.of(signals("outcome"))
+        self._letter = codecs.of(DEAD_LETTERS)
         self._producer = Producer(
             {
                 **settings.librdkafka(),

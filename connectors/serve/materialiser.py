@@ -6,7 +6,7 @@ emptied Redis has no positions, so that it is filled from the beginning; nobody 
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -17,6 +17,7 @@ from connectors.serve.changes import changes
 from connectors.serve.keys import ViewKeys
 from connectors.serve.metrics import APPLIED, APPLY_SECONDS, LAG_RECORDS, LAG_SECONDS, REDIS_UP, REFUSED, REWINDS
 from connectors.serve.store import GapError, Span, View
+from schemas.codecs import Codecs
 from schemas.topics import IDENTITIES, PROFILES
 
 _log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ class Materialiser:
     ----------
     connection : librdkafka's connection settings
     group : consumer group
-    topic : full name of a topic
+    codecs : of the topics, and their full names
     client : of Redis, with time limits
     keys : names in Redis
     """
@@ -50,13 +51,15 @@ class Materialiser:
         connection: dict[str, Any],
         *,
         group: str,
-        topic: Callable[[str], str],
+        codecs: Codecs,
         client: redis.Redis,
         keys: ViewKeys,
     ) -> None:
         self._keys = keys
         self._view = View(client, keys)
-        self._short = {topic(PROFILES): PROFILES, topic(IDENTITIES): IDENTITIES}
+        # Both now: where there is a registry, it is asked at the start.
+        self._decoders = {name: codecs.of(name).decode for name in (PROFILES, IDENTITIES)}
+        self._short = {codecs.topic(name): name for name in self._decoders}
         # By (full topic, partition): the next offset to apply, and whether it is the beginning of all.
         self._at: dict[tuple[str, int], int] = {}
         self._fresh: set[tuple[str, int]] = set()
@@ -136,7 +139,8 @@ class Materialiser:
             self._view.forget(short, partition)
             self._rewind([TopicPartition(topic, partition)])
             return
-        found, bad = changes(short, ((message.key(), message.value()) for message in group), self._keys)
+        records = ((message.key(), message.value()) for message in group)
+        found, bad = changes(short, records, self._keys, self._decoders[short])
         for reason in bad:
             REFUSED.labels(short, reason.code).inc()
             _log.error("record refused", topic=short, partition=partition, code=reason.code, detail=reason.detail)

@@ -12,9 +12,8 @@ from typing import cast
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from prometheus_client import Counter, Gauge
 
-from schemas.registry import SchemaRegistry
 from schemas.topics import CATALOGUE
-from schemas.wire import Codec, WireError, codec_of
+from schemas.wire import WireError, codec_of
 from streams.agents.broadcast import BroadcastReader
 from streams.core.catalogue import Catalogue
 from streams.core.catalogue_check import load_catalogue
@@ -36,13 +35,6 @@ class CatalogueError(Exception):
     """The catalogue topic cannot be read or written; the message says what to do."""
 
 
-def codec(settings: Settings) -> Codec:
-    """Return the codec of the catalogue topic."""
-    if settings.schema_registry is None:
-        return codec_of("catalogue")
-    return codec_of("catalogue", SchemaRegistry(settings.schema_registry), f"{settings.topic(CATALOGUE)}-value")
-
-
 class LiveCatalogue:
     """The newest good catalogue of the topic, kept current by a broadcast reader.
 
@@ -56,16 +48,16 @@ class LiveCatalogue:
     --------
     ::
 
-        live = LiveCatalogue(codec(settings))
+        live = LiveCatalogue()
         with BroadcastReader(settings.librdkafka(), settings.topic(CATALOGUE), live.on_record):
             ...
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self) -> None:
         self.current: Catalogue | None = None
         self.published_at_ms = 0
         self.arrived = threading.Event()
-        self._codec = codec
+        self._codec = codec_of("catalogue")
 
     def on_record(self, key: bytes | None, value: bytes | None) -> None:
         """Take a record of the topic; what is no catalogue changes nothing."""
@@ -102,7 +94,7 @@ def read_live(settings: Settings, timeout_s: float = TIMEOUT_S) -> LiveCatalogue
     CatalogueError
         when the topic cannot be read to its end in time
     """
-    live = LiveCatalogue(codec(settings))
+    live = LiveCatalogue()
     topic = settings.topic(CATALOGUE)
     with BroadcastReader(settings.librdkafka(), topic, live.on_record) as reader:
         if not reader.caught_up.wait(timeout_s):
@@ -144,7 +136,7 @@ def publish(settings: Settings, catalogue: Catalogue, timeout_s: float = TIMEOUT
     }
     try:
         producer = Producer(config)
-        producer.produce(topic, key=KEY, value=codec(settings).encode(record), on_delivery=delivered)
+        producer.produce(topic, key=KEY, value=codec_of("catalogue").encode(record), on_delivery=delivered)
         left = producer.flush(timeout_s)
     except KafkaException as exc:
         raise CatalogueError(f"topic {topic} at {settings.kafka}: {cast('object', exc)}") from exc

@@ -1,13 +1,13 @@
 """What a batch sends into the world: effects and events as records of the topics table."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from schemas import topics
+from schemas.codecs import Codecs
 from schemas.identifiers import NODE_BYTES
-from schemas.registry import SchemaRegistry
-from schemas.wire import Codec, codec_of
+from schemas.wire import Codec
 from streams.core.customer import Effects
 from streams.core.links import Event, Joined, Merged, Message, Postponed, Refused, to_wire
 from streams.lane.job import Failure, Output
@@ -19,21 +19,18 @@ class Wire:
 
     Parameters
     ----------
-    topic : name without prefix to name with it
-    registry : with one, values are framed as Confluent frames them
+    codecs : knows the topics' full names, too
     """
 
-    topic: Callable[[str], str]
-    registry: SchemaRegistry | None = None
-    _codecs: dict[str, Codec] = field(default_factory=dict)
+    codecs: Codecs
+
+    def topic(self, name: str) -> str:
+        """Return a topic's full name."""
+        return self.codecs.topic(name)
 
     def codec(self, name: str) -> Codec:
         """Return the codec of a topic."""
-        found = self._codecs.get(name)
-        if found is None:
-            subject = f"{self.topic(name)}-value"
-            found = self._codecs[name] = codec_of(topics.TOPICS[name].schema, self.registry, subject)
-        return found
+        return self.codecs.of(name)
 
     def output(self, name: str, key: bytes | None, value: Mapping[str, Any]) -> Output:
         """Return a record of a topic."""

@@ -14,7 +14,7 @@ from schemas.admin import config_of
 from schemas.topics import CATALOGUE, TOPICS
 from schemas.wire import codec_of
 from streams.agents.broadcast import BroadcastReader
-from streams.agents.catalogue import KEY, CatalogueError, LiveCatalogue, codec, publish, read_live
+from streams.agents.catalogue import KEY, CatalogueError, LiveCatalogue, publish, read_live
 from streams.cli import build
 from streams.core.catalogue import canonical, version_of
 from streams.settings import Settings
@@ -40,7 +40,7 @@ def settings(kafka: str, topic_prefix: str) -> Settings:
 @pytest.fixture
 def live(settings: Settings) -> Iterator[LiveCatalogue]:
     """A process that follows the topic."""
-    following = LiveCatalogue(codec(settings))
+    following = LiveCatalogue()
     with BroadcastReader(settings.librdkafka(), settings.topic(CATALOGUE), following.on_record):
         yield following
 

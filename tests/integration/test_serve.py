@@ -18,6 +18,7 @@ from connectors.serve.metrics import LAG_RECORDS
 from deploy.local import redis as local_redis
 from deploy.local.processes import free_port, kill, running
 from schemas.admin import create_topics
+from schemas.codecs import Codecs
 from schemas.topics import IDENTITIES, PROFILES
 from schemas.wire import codec_of
 
@@ -39,7 +40,7 @@ class Bench:
         return Materialiser(
             {"bootstrap.servers": self.kafka, "heartbeat.interval.ms": 200},
             group=f"{self.prefix}serve",
-            topic=lambda name: self.prefix + name,
+            codecs=Codecs(lambda name: self.prefix + name),
             client=self.client,
             keys=self.keys,
         )

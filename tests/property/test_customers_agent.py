@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.scorers import ScorerSet
 from schemas import topics
+from schemas.codecs import Codecs
 from schemas.identifiers import Hasher, Identifier, strongest
 from schemas.views import Signal
 from streams.agents.customers import Customers, stage
@@ -26,7 +27,7 @@ from streams.lane.job import Batch, Output, Record
 START_MS = 1_700_000_000_000
 HASHER = Hasher(b"k" * 32)
 UNLIMITED = IdentityRules({})
-WIRE = Wire(lambda name: name)
+WIRE = Wire(Codecs(lambda name: name))
 
 
 def page_view(number: int, names: Sequence[tuple[str, str]], at_ms: int, *, source: str = "shop") -> bytes:
