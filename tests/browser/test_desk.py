@@ -65,7 +65,8 @@ def chromium() -> Iterator[webdriver.Chrome]:
 
 @pytest.fixture
 def agent(shop: Shop, chromium: webdriver.Chrome) -> webdriver.Chrome:
-    """A browser whose agent has signed in by hand."""
+    """A browser whose agent has signed in by hand; Sara is as she was."""
+    shop.put(profile(1))
     chromium.get(shop.door.url + "/desk/login")
     chromium.delete_all_cookies()
     chromium.get(shop.door.url + "/desk?lang=en")
@@ -88,7 +89,6 @@ def _text(driver: webdriver.Chrome, selector: str) -> str:
 
 def test_the_first_three_seconds(shop: Shop, agent: webdriver.Chrome) -> None:
     """Who, mood, risk, what to do and what is going on: above the fold, in words."""
-    shop.put(profile(1))
     agent.get(f"{shop.door.url}/desk/customers/{SARA}?lang=en&tz=Asia/Tehran")
     assert "سارا محمدی" in _text(agent, "h1")
     answers = _text(agent, ".answers")
@@ -129,7 +129,6 @@ def test_languages(shop: Shop, agent: webdriver.Chrome, language: str, direction
 def test_the_page_stays_fresh_without_flicker(shop: Shop, agent: webdriver.Chrome) -> None:
     """A new mood arrives by itself; parts that did not change are not touched."""
     calm = {**profile(1)["flags"], "mood": 0.3, "complained": False}
-    shop.put(profile(1))
     agent.get(f"{shop.door.url}/desk/customers/{SARA}?lang=en")
     agent.execute_script("document.querySelector('[data-part=\"traits\"]').mark = 'same'")
     shop.put(profile(1, flags=calm))
