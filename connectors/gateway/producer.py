@@ -16,7 +16,7 @@ from connectors.gateway.metrics import IN_FLIGHT
 
 _log = structlog.get_logger(__name__)
 
-# How long the broker may take to acknowledge, ms, before the client is told to try again: SDKs give up after 10 to 15 s.
+# How long the broker may take to acknowledge, ms, before the client is told to try again: SDKs wait 10 to 15 s.
 ACK_TIMEOUT_MS = 8_000
 
 # Records gathered per request to the broker for so long, ms: nobody feels five, and each request costs CPU time here
