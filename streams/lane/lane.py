@@ -322,7 +322,8 @@ class Lane:
             waiting = partition.pending_of(at[0])
             oldest = partition.oldest_ms()
             age_s = 0.0 if oldest is None else max(0.0, (now_ms - oldest) / 1000)
-            self.observer.lag(Lag(partition.stage.name, *at, behind + waiting, age_s))
+            following = partition.position.next.get(at[0], 0)
+            self.observer.lag(Lag(partition.stage.name, *at, behind + waiting, age_s, following))
 
     # ------------------------------------------------------------------ end
 

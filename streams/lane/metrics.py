@@ -50,6 +50,12 @@ class PrometheusObserver:
             ("consumergroup", "topic", "partition"),
             registry=registry,
         )
+        self._offset = Gauge(
+            "kafka_consumergroup_current_offset",
+            "Offset of a source partition after which nothing is committed.",
+            ("consumergroup", "topic", "partition"),
+            registry=registry,
+        )
         self._topics: dict[tuple[str, int], set[str]] = {}
 
     def committed(self, batch: Committed) -> None:
@@ -78,6 +84,7 @@ class PrometheusObserver:
         """Show how far behind a source partition is."""
         self._topics.setdefault((lag.stage, lag.partition), set()).add(lag.topic)
         self._lag.labels(self._group, lag.topic, str(lag.partition)).set(lag.records)
+        self._offset.labels(self._group, lag.topic, str(lag.partition)).set(lag.next_offset)
         self._oldest.labels(lag.stage, str(lag.partition)).set(lag.oldest_s)
 
     def released(self, stage: str, partition: int) -> None:
@@ -86,3 +93,4 @@ class PrometheusObserver:
             gauge.remove(stage, str(partition))
         for topic in self._topics.pop((stage, partition), ()):
             self._lag.remove(self._group, topic, str(partition))
+            self._offset.remove(self._group, topic, str(partition))

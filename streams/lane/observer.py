@@ -17,13 +17,17 @@ class Committed(NamedTuple):
 
 
 class Lag(NamedTuple):
-    """One source partition: records not yet committed, and the age of the oldest that was fetched, seconds."""
+    """One source partition: records not yet committed, the age of the oldest that was fetched, seconds, and the offset.
+
+    ``next_offset`` is the first that is not committed.
+    """
 
     stage: str
     topic: str
     partition: int
     records: int
     oldest_s: float
+    next_offset: int = 0
 
 
 class Observer(Protocol):
