@@ -40,11 +40,13 @@ class Gauges:
         self._before: defaultdict[str, float] = defaultdict(float)
         self._stream_ms: dict[str, dict[int, int]] = {}
         self._labels: dict[str, tuple[str, dict[str, str]]] = {}
+        self._workers: set[str] = set()
         self.away: set[str] = set()
 
-    async def refresh(self, session: aiohttp.ClientSession, urls: Sequence[str] | None = None) -> None:
-        """Read the pages; one that does not answer is ``away``."""
-        await asyncio.gather(*(self._read(session, url) for url in urls or self._urls))
+    async def refresh(self, session: aiohttp.ClientSession, *, workers_only: bool = False) -> None:
+        """Read the pages, or the workers' only: a page costs its process milliseconds. Who is silent is ``away``."""
+        urls = self._workers if workers_only and self._workers else self._urls
+        await asyncio.gather(*(self._read(session, url) for url in tuple(urls)))
 
     async def _read(self, session: aiohttp.ClientSession, url: str) -> None:
         try:
@@ -66,6 +68,8 @@ class Gauges:
         for key, value in self._now.get(url, {}).items():
             if key.split("[", 1)[0].endswith("_total") and values.get(key, 0.0) < value:
                 self._before[key] += value
+        if any(key.startswith("sada_signals_total") for key in values):
+            self._workers.add(url)
         self._now[url] = values
         self._stream_ms[url] = stream
 

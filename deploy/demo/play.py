@@ -24,6 +24,8 @@ STEP_MS = 6 * HOUR_MS
 # So many steps the shop may be ahead of the slowest partition: the pipeline's delay seen from the shop, and its
 # lateness. When the machine is slow the run takes longer, not later.
 LEAD_STEPS = 2
+# How often the workers are asked how far they are, while the shop waits for them, seconds.
+LOOK_EVERY_S = 0.05
 # Nothing may stand still for so long, seconds: a killed worker is back within half of it on a busy machine.
 PATIENCE_S = 150.0
 # All is still when nothing was written for so long, seconds: longer than any poll or linger in the pipeline.
@@ -113,11 +115,11 @@ class Play:
         """Wait for the pipeline; the ticks say on every partition how far it is."""
         deadline = time.monotonic() + PATIENCE_S
         while self._gauges.reached_ms() < at_ms - LEAD_STEPS * STEP_MS:
-            await self._gauges.refresh(session)
+            await self._gauges.refresh(session, workers_only=True)
             if self._gauges.reached_ms() >= at_ms - LEAD_STEPS * STEP_MS:
                 return
             self._check(deadline, "the workers do not follow")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def _settle(self, session: aiohttp.ClientSession) -> None:
         """Wait until nothing waits anywhere and nobody writes."""

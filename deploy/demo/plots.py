@@ -3,7 +3,7 @@
 import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -71,6 +71,12 @@ def _nothing(axes: Axes, words: str) -> None:
     axes.text(0.5, 0.5, words, ha="center", va="center", color=MUTED, transform=axes.transAxes)
 
 
+def _legend(axes: Axes, **options: Any) -> None:
+    """Explain the colours, where anything was drawn."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**options)
+
+
 def signals_per_day(results: Results, start_ms: int) -> Plot:
     """Return signals per day by channel."""
     days: dict[str, Counter[int]] = defaultdict(Counter)
@@ -84,7 +90,7 @@ def signals_per_day(results: Results, start_ms: int) -> Plot:
         axes.stackplot(x, [[days[name][day] for day in x] for name in names], labels=names, colors=COLOURS, alpha=0.9)
         axes.set_xlabel("day of the shop")
         axes.set_ylabel("signals")
-        axes.legend(ncols=3, loc="upper right", fontsize=8)
+        _legend(axes, ncols=3, loc="upper right", fontsize=8)
         axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
         axes.margins(x=0)
 
@@ -120,7 +126,7 @@ def auc_over_time(results: Results, start_ms: int) -> Plot:
         axes.set_ylim(0.4, 1.0)
         axes.set_xlabel("day on which it was predicted")
         axes.set_ylabel("AUC, moving window")
-        axes.legend(loc="lower right")
+        _legend(axes, loc="lower right")
 
     text = "Each prediction was made before what it predicts came true: 0.5 is guessing, 1 is knowing."
     return draw("Is it getting better?", text, paint)
@@ -146,7 +152,7 @@ def calibration(results: Results) -> Plot:
         axes.set_ylabel("share that left")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-        axes.legend(loc="upper left")
+        _legend(axes, loc="upper left")
 
     return draw("Can its numbers be believed?", "On the dotted line a 30 % risk is really 30 %.", paint)
 
@@ -228,7 +234,7 @@ def rewards_by_arm(results: Results) -> Plot:
         axes.set_yticks(at, [row[0] for row in rows], fontsize=8, color=INK)
         axes.set_xlabel("mean reward in the second half")
         axes.grid(visible=False, axis="y")
-        axes.legend(loc="lower right", fontsize=8)
+        _legend(axes, loc="lower right", fontsize=8)
 
     text = "Per action and treatment: how often its goal was reached, and what the bandit believed before."
     return draw("What works", text, paint, height=1.6 + 0.22 * len(rows))
@@ -256,7 +262,7 @@ def propensity(results: Results) -> Plot:
         axes.set_ylabel("share that succeeded")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-        axes.legend(loc="upper left")
+        _legend(axes, loc="upper left")
 
     return draw("Does it learn what works?", "What the bandit believed, against what customers then did.", paint)
 

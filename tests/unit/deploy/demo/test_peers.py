@@ -5,7 +5,6 @@ import json
 import time
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,6 +18,7 @@ from deploy.demo.mailbox import Mail, mail_server
 from deploy.demo.people import populate
 from deploy.demo.post import Meanings, Post
 from deploy.demo.stage import CATALOGUE
+from streams.core.catalogue_check import read_catalogue
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
@@ -93,10 +93,5 @@ def test_a_hint_for_an_employee_names_the_customer_by_number(post: Post) -> None
     assert post.strays == 1
 
 
-def test_the_catalogue_of_the_demo_is_the_shops_with_a_larger_control_group() -> None:
-    from streams.core.catalogue import Catalogue
-    from streams.core.catalogue_check import check
-
-    live = Path("deploy/local/catalogue.yaml")
-    found = [check(path.read_bytes()) for path in (live, CATALOGUE)]
-    assert all(isinstance(each, Catalogue) for each in found)
+def test_the_catalogue_of_the_demo_is_good_and_holds_a_control_group() -> None:
+    assert read_catalogue(CATALOGUE.read_text(), str(CATALOGUE)).policy.control_share == 0.3

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from deploy.demo.doings import Received
+from deploy.demo.doings import Doing, Received
 from deploy.demo.people import DAY_MS, Person, populate
 from deploy.demo.shop import Shop
 
@@ -16,7 +16,7 @@ def shop_of(count: int, days: int = 30, seed: int = 1) -> Shop:
     return Shop(populate(count, rng, start_ms=START_MS, days=days), rng)
 
 
-def steps(shop: Shop, days: int, hours: int = 6) -> list[tuple[int, int, list]]:
+def steps(shop: Shop, days: int, hours: int = 6) -> list[tuple[int, int, list[Doing]]]:
     found = []
     for at_ms in range(START_MS, START_MS + days * DAY_MS, hours * 3_600_000):
         end_ms = at_ms + hours * 3_600_000

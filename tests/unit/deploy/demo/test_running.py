@@ -1,0 +1,91 @@
+"""Around the run: the folder, the metrics, the report."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from deploy.demo.evidence import Choice, Evidence, Lesson, Seen
+from deploy.demo.figures import Uplift
+from deploy.demo.gauges import Gauges, samples
+from deploy.demo.plots import all_plots
+from deploy.demo.report import page
+from deploy.demo.score import Results, score
+from deploy.demo.stack import MARK, DemoError, fresh
+from schemas.identifiers import Hasher
+
+
+def test_only_the_demos_own_folder_is_emptied(tmp_path: Path) -> None:
+    own = tmp_path / "demo"
+    fresh(own)
+    (own / "old").touch()
+    fresh(own)
+    assert [path.name for path in own.iterdir()] == [MARK]
+    foreign = tmp_path / "photos"
+    foreign.mkdir()
+    (foreign / "holiday.jpg").touch()
+    with pytest.raises(DemoError, match="not a folder of the demo"):
+        fresh(foreign)
+    assert (foreign / "holiday.jpg").exists()
+
+
+def test_samples_are_read_as_prometheus_writes_them() -> None:
+    text = '# HELP x\nsada_signals_total 7.0\nsada_x_total{a="b",c="d"} 1e3\npython_info{} 1\n'
+    assert list(samples(text)) == [("sada_signals_total", {}, 7.0), ("sada_x_total", {"a": "b", "c": "d"}, 1000.0)]
+
+
+async def test_a_killed_process_begins_anew_and_its_counts_are_kept() -> None:
+    text = ""
+
+    async def serve(_: web.Request) -> web.Response:
+        return web.Response(text=text)
+
+    app = web.Application()
+    app.router.add_get("/metrics", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    gauges = Gauges([f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"], partitions=2)
+    stream = 'sada_lane_stream_time_seconds{{partition="{}",stage="customers"}} {}\n'
+    async with aiohttp.ClientSession() as session:
+        text = 'sada_signals_total 10\nkafka_consumergroup_lag{topic="t"} 4\n' + stream.format(0, 5)
+        await gauges.refresh(session)
+        assert (gauges.total("sada_signals_total"), gauges.lag(), gauges.reached_ms()) == (10, 4, 0)
+        text = "sada_signals_total 3\n" + stream.format(0, 9) + stream.format(1, 7)
+        await gauges.refresh(session)
+        assert (gauges.total("sada_signals_total"), gauges.lag(), gauges.reached_ms()) == (13, 0, 7_000)
+        await runner.cleanup()
+        await gauges.refresh(session)
+        assert gauges.reached_ms() == 0
+        assert len(gauges.away) == 1
+
+
+def results() -> Results:
+    evidence = Evidence(accepted=3, folded=3, moods={b"a": 0.5})
+    evidence.seen = [Seen(b"a", 10_000 * day, "web", frozenset({"order"})) for day in range(40)]
+    evidence.choices = [
+        Choice(b"a", at, "<offer>", "t", "email", "" if at % 3 else "control-group", at % 3 == 0, at / 200, str(at))
+        for at in range(200)
+    ]
+    evidence.lessons = [
+        Lesson("churn", "", str(at % 2), 0.0, {"1": at / 300}, version=1, scored_at_ms=at) for at in range(300)
+    ]
+    return score(evidence, [], Hasher(b"k" * 32), {}, end_ms=1_000, sent=3)
+
+
+@pytest.mark.parametrize("found", [results(), score(Evidence(), [], Hasher(b"k" * 32), {}, end_ms=1, sent=0)])
+def test_the_report_stands_by_itself_and_escapes(found: Results) -> None:
+    plots = all_plots(found, ([0.1, 0.2, 0.3], [0.1, 0.2, 0.4]), 0)
+    extra = {"played_s": 100.0, "restarts": 1, "signals_per_s": 7}
+    content = page(found, plots, people=3, days=2, extra=extra, wrong=["<b>lost</b>"])
+    assert content.count("<svg") == len(plots) == 10
+    assert "&lt;b&gt;lost" in content
+    assert 'src="http' not in content
+    assert "<offer>" not in content
+
+
+def test_an_uplift_without_both_groups_claims_nothing() -> None:
+    empty = score(Evidence(), [], Hasher(b"k" * 32), {}, end_ms=1, sent=0)
+    assert empty.uplift == Uplift(0.0, -1.0, 1.0, 0.0, 0.0, 0, 0)
+    assert empty.figures()["auc_churn"] is None
