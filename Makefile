@@ -48,11 +48,11 @@ $(VENV)/.stamp-venv:
 	fi
 	@touch $@
 
-# Hashes of every package are checked: what was reviewed is what runs.
+# pip brings uv, and uv the rest: 10 s instead of 90. Hashes of every package are checked: what was reviewed is what runs.
 $(VENV)/.stamp-packages: requirements.lock deploy/local/build.lock $(VENV)/.stamp-venv
 	@echo "Installing the locked Python packages into $(VENV) ..."
-	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --require-hashes -r deploy/local/build.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	@touch $@
 
 $(VENV)/.stamp-sada: pyproject.toml $(VENV)/.stamp-packages
@@ -78,7 +78,7 @@ $(VENV)/.stamp-registry: deploy/local/registry-pom.xml $(VENV)/.stamp-sada $(VEN
 	@touch $@
 
 %/node_modules/.stamp: %/package-lock.json $(VENV)/.stamp-system-test
-	@npm ci --prefix $* --no-audit --no-fund --loglevel=error
+	@npm ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # ── running ───────────────────────────────────────────────────────────────────────────────────────────────────────
