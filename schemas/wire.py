@@ -185,14 +185,22 @@ class Codec:
         if self._registry is None or head[:1] != _CONFLUENT or len(head) != _CONFLUENT_HEAD or head in self._unknown:
             raise error
         try:
-            schema = json.loads(self._registry.schema_of(int.from_bytes(head[1:], "big")))
-            writer = self._versions[fingerprint(schema)]
-        except (LookupError, ValueError, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType):
+            writer = self._version(self._registry.schema_of(int.from_bytes(head[1:], "big")))
+        except LookupError:
+            writer = None
+        if writer is None:
             if len(self._unknown) < _MAX_UNKNOWN:
                 self._unknown.add(head)
-            raise error from None
+            raise error
         self._writers[head] = writer
         return writer
+
+    def _version(self, schema: str) -> Any:
+        """Return our version that a registry's schema is; None when it is none: foreign, not Avro, or hostile."""
+        try:
+            return self._versions.get(fingerprint(json.loads(schema)))
+        except Exception:  # noqa: BLE001 - anybody's text: fastavro raises whatever it meets, RecursionError too
+            return None
 
 
 @cache

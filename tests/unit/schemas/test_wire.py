@@ -236,3 +236,16 @@ def test_a_silent_registry_is_not_the_records_fault() -> None:
     codec = wire.Codec("tick", Down({7: json.dumps(wire.load("tick"))}))
     with pytest.raises(ConnectionError):
         codec.decode(b"\x00\x00\x00\x00\x0a\x02")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ["1", "null", "[1, 2]", '{"type": ["int"]}', '{"type": "object"}', 'syntax = "proto3";', "[" * 100_000],
+    ids=lambda text: text[:20],
+)
+def test_what_is_no_avro_schema_in_the_registry(schema: str) -> None:
+    """A shared registry holds JSON Schemas and Protobuf, too: a record that names one is refused, like any other."""
+    codec = wire.Codec("tick", FakeRegistry({7: json.dumps(wire.load("tick")), 8: schema}))
+    with pytest.raises(WireError) as caught:
+        codec.decode(b"\x00\x00\x00\x00\x08\x02")
+    assert caught.value.code == "unknown-schema"
