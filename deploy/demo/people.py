@@ -154,7 +154,7 @@ def populate(count: int, rng: Random, *, start_ms: int, days: int) -> list[Perso
 
 def _person(number: int, rng: Random, start_ms: int, days: int) -> Person:
     region = rng.choices(REGIONS, (0.35, 0.25, 0.4))[0]
-    rhythm = min(26.0, max(1.5, rng.lognormvariate(math.log(7.5), 0.8)))
+    rhythm = min(34.0, max(1.3, rng.lognormvariate(math.log(7.0), 1.0)))
     newcomer = rng.random() < NEWCOMERS
     joins = rng.uniform(0, 0.75 * days) if newcomer else rng.uniform(0, min(rhythm, 0.3 * days))
     name = rng.choice(region.names)

@@ -25,8 +25,10 @@ SLOWER = 1.9
 SLIPS = 2
 # Visits of those who have bought before that begin with a review.
 REVIEWS = 0.05
+# Shape of the time between two visits: at 5 its deviation is 45 % of its mean.
+REGULARITY = 5.0
 # Mood fades towards neutral by so much at each visit.
-MOOD_KEPT = 0.9
+MOOD_KEPT = 0.94
 
 
 @dataclass(slots=True)
@@ -128,8 +130,8 @@ class Shop:
 
     def _plan_visit(self, person: Person, at_ms: int) -> None:
         rhythm = person.rhythm_days * (SLOWER if person.stage == "slipping" else 1.0)
-        # Gamma with shape 2: regular, but not a clock.
-        wait = int(self._rng.gammavariate(2.0, rhythm / 2.0) * DAY_MS)
+        # Gamma: regular, but not a clock.
+        wait = int(self._rng.gammavariate(REGULARITY, rhythm / REGULARITY) * DAY_MS)
         person.visit += 1
         again_ms = visits.by_day(person, self._rng, at_ms + max(wait, 3 * HOUR_MS))
         self._plan(again_ms, "visit", person.number, person.visit)
