@@ -1,0 +1,98 @@
+"""Sada's own processes for tests, each started by its command, and what lies in the topics that they write."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+from deploy.local.processes import ProcessSpec, free_port, running
+from deploy.local.topology import sada, says_yes
+from tests.peers.gateway import NODE_KEY, PARTITIONS
+
+# A worker imports Faust, River and the rest: some 9 s of CPU, and the machine may be busy with others.
+_START_S = 90.0
+
+
+class Raw(NamedTuple):
+    """A record as it lies in the topic."""
+
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    offset: int
+
+
+def environment(kafka: str, redis: str, prefix: str, folder: Path, **settings: str) -> dict[str, str]:
+    """Return the settings of every process of a test's deployment."""
+    return {
+        "SADA_KAFKA": kafka,
+        "SADA_REDIS": redis,
+        "SADA_TOPIC_PREFIX": prefix,
+        "SADA_VAR": str(folder),
+        "SADA_PARTITIONS": str(PARTITIONS),
+        "SADA_NODE_KEY": NODE_KEY,
+        "SADA_SNAPSHOT_KEY": NODE_KEY,
+        **settings,
+    }
+
+
+@contextlib.contextmanager
+def started(command: str, env: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one of Sada's commands while the block runs: ready at its start."""
+    port = free_port()
+    spec = ProcessSpec(
+        name=command,
+        args=sada(command),
+        ready=says_yes(port, "/readyz"),
+        env={**env, "SADA_METRICS_PORT": str(port)},
+        start_timeout_s=_START_S,
+    )
+    with running(spec, folder / f"{command}.log") as process:
+        yield process
+
+
+def done(command: str, env: Mapping[str, str]) -> str:
+    """Run one of Sada's commands to its end and return what it said."""
+    ended = subprocess.run(
+        sada(command), env={**os.environ, **env}, capture_output=True, text=True, timeout=_START_S, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def records(
+    kafka: str,
+    topic: str,
+    enough: Callable[[list[Raw]], bool],
+    *,
+    timeout_s: float = 30.0,
+    isolation: str = "read_committed",
+) -> list[Raw]:
+    """Return what lies in a topic once it is enough; fail when it does not come to that."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka,
+            "group.id": f"{topic}-reader",  # named, never joined
+            "enable.auto.commit": False,
+            "isolation.level": isolation,
+            "fetch.wait.max.ms": 50,
+        }
+    )
+    found: list[Raw] = []
+    try:
+        parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in parts])
+        deadline = time.monotonic() + timeout_s
+        while not enough(found):
+            assert time.monotonic() < deadline, f"{topic}: {len(found)} records after {timeout_s:.0f} s: {found[-3:]}"
+            for message in consumer.consume(500, timeout=0.2):
+                assert message.error() is None, message.error()
+                found.append(Raw(message.key(), message.value(), message.partition() or 0, message.offset() or 0))
+    finally:
+        consumer.close()
+    return found
