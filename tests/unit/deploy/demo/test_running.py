@@ -1,18 +1,25 @@
 """Around the run: the folder, the metrics, the report."""
 
+import contextlib
+import io
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
+from rich.console import Console
 
 from deploy.demo.evidence import Choice, Evidence, Lesson, Seen
 from deploy.demo.figures import Uplift
 from deploy.demo.gauges import Gauges, samples
+from deploy.demo.people import DAY_MS
+from deploy.demo.play import Moment
 from deploy.demo.plots import all_plots
 from deploy.demo.report import page
 from deploy.demo.score import Results, score
 from deploy.demo.stack import MARK, DemoError, fresh
+from deploy.demo.view import DemoView
 from schemas.identifiers import Hasher
 
 
@@ -35,30 +42,67 @@ def test_samples_are_read_as_prometheus_writes_them() -> None:
     assert list(samples(text)) == [("sada_signals_total", {}, 7.0), ("sada_x_total", {"a": "b", "c": "d"}, 1000.0)]
 
 
-async def test_a_killed_process_begins_anew_and_its_counts_are_kept() -> None:
-    text = ""
+@contextlib.asynccontextmanager
+async def exhibit(pages: list[str]) -> AsyncIterator[str]:
+    """Serve the last of some pages of metrics; give its URL."""
 
     async def serve(_: web.Request) -> web.Response:
-        return web.Response(text=text)
+        return web.Response(text=pages[-1])
 
     app = web.Application()
     app.router.add_get("/metrics", serve)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    gauges = Gauges([f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"], partitions=2)
-    stream = 'sada_lane_stream_time_seconds{{partition="{}",stage="customers"}} {}\n'
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
+    await runner.cleanup()
+
+
+def stream(partition: int, at_s: int) -> str:
+    return f'sada_lane_stream_time_seconds{{partition="{partition}",stage="customers"}} {at_s}\n'
+
+
+async def test_a_killed_process_begins_anew_and_its_counts_are_kept() -> None:
+    pages = ['sada_signals_total 10\nkafka_consumergroup_lag{topic="t"} 4\n' + stream(0, 5)]
     async with aiohttp.ClientSession() as session:
-        text = 'sada_signals_total 10\nkafka_consumergroup_lag{topic="t"} 4\n' + stream.format(0, 5)
-        await gauges.refresh(session)
-        assert (gauges.total("sada_signals_total"), gauges.lag(), gauges.reached_ms()) == (10, 4, 0)
-        text = "sada_signals_total 3\n" + stream.format(0, 9) + stream.format(1, 7)
-        await gauges.refresh(session)
-        assert (gauges.total("sada_signals_total"), gauges.lag(), gauges.reached_ms()) == (13, 0, 7_000)
-        await runner.cleanup()
+        async with exhibit(pages) as url:
+            gauges = Gauges([url], partitions=2)
+            await gauges.refresh(session)
+            assert (gauges.total("sada_signals_total"), gauges.lag(), gauges.reached_ms()) == (10, 4, 0)
+            pages.append("sada_signals_total 3\n" + stream(0, 9) + stream(1, 7))
+            await gauges.refresh(session, workers_only=True)
+            assert (gauges.total("sada_signals_total"), gauges.lag(), gauges.reached_ms()) == (13, 0, 7_000)
         await gauges.refresh(session)
         assert gauges.reached_ms() == 0
-        assert len(gauges.away) == 1
+        assert gauges.away == {url}
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_the_view_shows_what_happens(*, terminal: bool) -> None:
+    pages = [
+        """sada_signals_total 1234
+sada_customers_created_total 30
+sada_identity_events_total{event="merged"} 10
+sada_decisions_total{action="win-back",hold="",trigger="x"} 5
+sada_decisions_total{action="",hold="no-consent",trigger="x"} 7
+sada_deliveries_total{channel="email",event="delivered"} 4
+sada_rewards_total{action="a",group="treated"} 30
+sada_rewards_settled_total{action="a",group="treated"} 100
+sada_rewards_total{action="a",group="control"} 20
+sada_rewards_settled_total{action="a",group="control"} 100
+sada_model_auc{model="churn"} 0.812
+"""
+    ]
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=160, height=40)
+    async with aiohttp.ClientSession() as session, exhibit(pages) as url:
+        with DemoView(console, 0, 100 * DAY_MS) as view:
+            view.gauges = Gauges([url], partitions=2)
+            await view.gauges.refresh(session)
+            view.show(Moment(50 * DAY_MS))
+    shown = out.getvalue()
+    words = ["1,234", "20 Feb 1970", "0.812", "+0.100", *(["win-back", "no-consent", "email delivered"] * terminal)]
+    assert [word for word in words if word not in shown] == []
 
 
 def results() -> Results:
