@@ -21,7 +21,8 @@ from schemas.wire import codec_of
 from tests.peers.gateway import PARTITIONS
 from tests.peers.processes import environment, records, started
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+# The first test of the module pays for a worker: 20 s here, more where others work, too.
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
 
 HERE = Path(__file__).parent / "kafkajs"
 WEB = signals("web")
@@ -188,7 +189,7 @@ class Shop(NamedTuple):
 def shop(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder, prefix = tmp_path_factory.mktemp("clients"), f"t{uuid.uuid4().hex[:10]}-"
     create_topics({"bootstrap.servers": kafka}, customers=PARTITIONS, prefix=prefix)
-    with started("worker", environment(kafka, redis_url, prefix, folder), folder) as worker:
+    with started(environment(kafka, redis_url, prefix, folder), folder, "worker") as [worker]:
         yield Shop(kafka, prefix, worker)
         assert worker.poll() is None, "the worker ended"
 

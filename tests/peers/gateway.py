@@ -126,7 +126,7 @@ def gateway(kafka: str, redis: str, prefix: str, folder: Path, **settings: str) 
             "SADA_INBOX_SECRET": NODE_KEY,
             **settings,
         },
-        start_timeout_s=30.0,
+        start_timeout_s=90.0,
     )
     with running(spec, door.log):
         try:

@@ -1,7 +1,6 @@
 """Sada's own processes for tests, each started by its command, and what lies in the topics that they write."""
 
 import contextlib
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -10,12 +9,12 @@ from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from deploy.local.processes import ProcessSpec, free_port, running
+from deploy.local.processes import ProcessSpec, await_ready, free_port, spawn, stop, terminate
 from deploy.local.topology import sada, says_yes
 from tests.peers.gateway import NODE_KEY, PARTITIONS
 
-# A worker imports Faust, River and the rest: some 9 s of CPU, and the machine may be busy with others.
-_START_S = 90.0
+# As `sada up` waits: a worker imports for some 9 s of CPU, and the machine may be busy with others.
+_START_S = 180.0
 
 
 class Raw(NamedTuple):
@@ -42,27 +41,29 @@ def environment(kafka: str, redis: str, prefix: str, folder: Path, **settings: s
 
 
 @contextlib.contextmanager
-def started(command: str, env: Mapping[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one of Sada's commands while the block runs: ready at its start."""
-    port = free_port()
-    spec = ProcessSpec(
-        name=command,
-        args=sada(command),
-        ready=says_yes(port, "/readyz"),
-        env={**env, "SADA_METRICS_PORT": str(port)},
-        start_timeout_s=_START_S,
-    )
-    with running(spec, folder / f"{command}.log") as process:
-        yield process
-
-
-def done(command: str, env: Mapping[str, str]) -> str:
-    """Run one of Sada's commands to its end and return what it said."""
-    ended = subprocess.run(
-        sada(command), env={**os.environ, **env}, capture_output=True, text=True, timeout=_START_S, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+def started(env: Mapping[str, str], folder: Path, *commands: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Run Sada's commands, started together, while the block runs: each is ready at its start."""
+    children = []
+    try:
+        for command in commands:
+            port = free_port()
+            spec = ProcessSpec(
+                name=command,
+                args=sada(command),
+                ready=says_yes(port, "/readyz"),
+                env={**env, "SADA_METRICS_PORT": str(port)},
+                start_timeout_s=_START_S,
+            )
+            log = folder / f"{command}.log"
+            children.append((spec, spawn(spec, log), log))
+        for child in children:
+            await_ready(*child)
+        yield [process for _, process, _ in children]
+    finally:
+        for _, process, _ in children:
+            terminate(process)
+        for spec, process, _ in children:
+            stop(process, spec.stop_grace_s)
 
 
 def records(
