@@ -1,8 +1,8 @@
 """(c) From the moment when a signal is accepted until its action can be read, at half of the loop's measured load.
 
-The whole stack runs: signals of many people go to Kafka at a steady rate; beside them, people never seen before put
-something into their cart through the gateway. A probe is accepted when the gateway has answered 200; its action is
-there when a ``read_committed`` consumer of ``actions.web`` has it.
+The whole stack runs: signals of many people go to Kafka at a steady rate; beside them, people never seen before order
+something through the gateway, upon which the example catalogue thanks them in the app. A probe is accepted when the
+gateway has answered 200; its action is there when a ``read_committed`` consumer of ``actions.app`` has it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from schemas.wire import codec_of
 from tests.bench.rig import spread
 from tests.bench.traffic import WAVE_MS, Sent, traffic
 
-CHANNEL = "web"
+CHANNEL = "app"
 # Not a beat with the batches.
 PROBES_PER_S = 47.0
 PER_CUSTOMER = 5
@@ -98,11 +98,13 @@ def _background(kafka: str, sent: list[Sent], per_s: float, ended: threading.Eve
 
 
 def _probe(run: int, number: int) -> dict[str, Any]:
+    # A zone where it is noon now: the app has quiet hours.
+    ahead = 12 - time.gmtime().tm_hour
     return {
-        "event": "Product Added",
+        "event": "Order Completed",
         "userId": f"probe-{run}-{number}",
-        "properties": {"product_id": "sku-1", "price": 60.0, "currency": "EUR", "quantity": 1},
-        "context": {"locale": "en-GB"},
+        "properties": {"order_id": f"order-{run}-{number}", "total": 60.0, "currency": "EUR", "products": []},
+        "context": {"locale": "en-GB", "timezone": f"Etc/GMT{-ahead:+d}"},
     }
 
 
