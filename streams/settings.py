@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     churn_anchor: Literal["activity", "order"] = Field("activity", description="what a customer who stays does again")
     churn_horizon_s: int = Field(14 * 86_400, ge=1, description="nothing of it for so long is churn")
     churn_gap_s: int = Field(12 * 3_600, ge=0, description="sooner than this after a score is the same visit")
+    # A commit costs some 5 ms of CPU over worker and broker, whatever its size: at a trickle of signals, waiting a
+    # little for company halves that. Worst case it delays an answer by as much.
+    commit_linger_ms: int = Field(5, ge=0, le=1_000, description="how long a batch that is not full waits for more")
     tick_s: float = Field(1.0, ge=0, description="seconds between ticks of wall time; 0: somebody else ticks")
     catalogue: Path | None = Field(None, description="catalogue to publish at the first start of `sada up`")
     channels: Path | None = Field(None, description="YAML or JSON file: how each outbound channel is reached")

@@ -143,6 +143,8 @@ class _Stage:
             channels = channels_file(var, smtp_port=smtp_port, hooks_port=hooks_port, names=CHANNELS)
             environment = {
                 "SADA_TICK_S": "0",  # the shop's clock ticks
+                # An hour of the shop is 10 ms: company for a signal is worth two of them.
+                "SADA_COMMIT_LINGER_MS": "20",
                 "SADA_PARTITIONS": str(PARTITIONS),
                 "SADA_CATALOGUE": str(CATALOGUE),
                 "SADA_CHANNELS": str(channels.resolve()),
