@@ -65,13 +65,20 @@ def traffic(
     per_customer: int = PER_CUSTOMER,
     waves: int = WAVES,
     seed: int = 1,
+    first: int = 0,
 ) -> list[Sent]:
-    """Return the signals of so many customers in the order of time, encoded and keyed by their strongest node."""
+    """Return the signals of so many customers in the order of time, encoded and keyed by their strongest node.
+
+    Parameters
+    ----------
+    start_ms : when the first wave begins
+    first : number of the first customer: other numbers are other people
+    """
     rnd = random.Random(seed)
     namer, encode = Namer(hasher, "DE"), codec_of("signal").encode
     visits = [
         (at_ms, customer, channel, f"s{seed}-{customer}-{wave}-{step}", step)
-        for customer in range(customers)
+        for customer in range(first, first + customers)
         for wave in range(waves)
         for channel in rnd.choices(list(CHANNELS), list(CHANNELS.values()))
         for step, at_ms in enumerate(_times(rnd, start_ms + wave * WAVE_EVERY_MS, per_customer // waves))
