@@ -4,6 +4,7 @@ To add a stage, write a job over (state, batch), make a ``Stage`` of it, and add
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -59,6 +60,16 @@ def _learners(settings: Settings, wire: Wire, _: Callable[[], Brain]) -> Stage[A
     )
 
 
+def tune_collector() -> None:
+    """Let the garbage collector look less often, and never again at what was imported.
+
+    A batch makes some hundred objects a signal, none of them in circles; with Python's own threshold of 700 the
+    collector took 47 to 73 us of each signal, with these 21.
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
 # Every stateful stage that a worker runs.
 STAGES: Mapping[str, Callable[[Settings, Wire, Callable[[], Brain]], Stage[Any]]] = {
     "customers": _customers,
@@ -96,6 +107,7 @@ def run_worker(settings: Settings) -> int:
         when the schema registry does not answer, or does not hold a topic's schema
     """
     logs.configure("worker")
+    tune_collector()
     wire = Wire(settings.codecs())
     for topic in topics.TOPICS.values():
         if topic.schema:

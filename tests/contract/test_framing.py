@@ -115,8 +115,11 @@ def test_the_loop(deployment: Deployment, tmp_path: Path) -> None:
         assert {user, older} <= {member["value"] for profile in held for member in profile["members"]}
         assert {deployment.by_its_id(value)["kind"] for value in deployment.raw(IDENTITIES, 2)} == {"user_id"}
         assert {value[:2] for value in deployment.raw(TICKS)} == {SINGLE_OBJECT}
-        letter = codec_of("dead_letter").decode(deployment.raw(DEAD_LETTERS)[0])
-        assert (letter["code"], letter["value"]) == ("unknown-schema", foreign[0])
+        # Other tests of this deployment leave letters of their own.
+        topic = settings.topic(DEAD_LETTERS)
+        found = records(settings.kafka, topic, lambda seen: any(foreign[0] in (r.value or b"") for r in seen))
+        letters = [codec_of("dead_letter").decode(record.value or b"") for record in found]
+        assert [letter["code"] for letter in letters if letter["value"] == foreign[0]] == ["unknown-schema"]
 
 
 def _profile(door: Door, user: str) -> dict[str, Any]:
