@@ -4,9 +4,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from connectors.files.checkpoint import Progress
 from connectors.files.located import FileError
@@ -33,6 +34,35 @@ _TIMEOUT_S = 60.0
 
 class ImportFailedError(Exception):
     """Kafka did not take the signals; what was committed stays, and the next run goes on from there."""
+
+
+# A broker that has just started, or taken over, is still loading what it coordinates: it says so, and wants to be asked
+# again. librdkafka marks that retriable for producers, not for consumers.
+_LOADING = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - its public name in this client
+    }
+)
+_ASK_AGAIN_S = 0.2
+
+T = TypeVar("T")
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """Ask until the coordinator is there, at most ``_TIMEOUT_S``."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as exc:
+            error = exc.args[0]
+            passing = error.retriable() or error.code() in _LOADING
+            if not passing or time.monotonic() > deadline:
+                raise
+            time.sleep(_ASK_AGAIN_S)
 
 
 class Sink:
@@ -73,15 +103,19 @@ class Sink:
     def begin(self) -> Progress | None:
         """Fence off whoever imports the same, and return how far the committed signals go."""
         try:
-            self._producer.init_transactions(_TIMEOUT_S)
-            found = self._group.committed([TopicPartition(self._topic, 0)], timeout=_TIMEOUT_S)[0]
+            _patiently(lambda: self._producer.init_transactions(_TIMEOUT_S))
+            found = _patiently(self._position)
         except KafkaException as exc:
             raise ImportFailedError(f"Kafka does not answer: {exc.args[0].str()}") from exc
-        if found.error is not None:
-            raise ImportFailedError(f"Kafka does not tell the position: {found.error.str()}")
         if found.offset < 0 or not found.metadata:
             return None
         return msgspec.json.decode(found.metadata, type=Progress)
+
+    def _position(self) -> TopicPartition:
+        found: TopicPartition = self._group.committed([TopicPartition(self._topic, 0)], timeout=_TIMEOUT_S)[0]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return found
 
     def signal(self, value: bytes, key: bytes) -> None:
         """Write an encoded signal."""
@@ -123,8 +157,9 @@ class Sink:
                 self._producer.begin_transaction()
             text = msgspec.json.encode(progress).decode()
             position = TopicPartition(self._topic, 0, progress.offset, text)
-            self._producer.send_offsets_to_transaction([position], self._group.consumer_group_metadata(), _TIMEOUT_S)
-            self._producer.commit_transaction(_TIMEOUT_S)
+            group = self._group.consumer_group_metadata()
+            _patiently(lambda: self._producer.send_offsets_to_transaction([position], group, _TIMEOUT_S))
+            _patiently(lambda: self._producer.commit_transaction(_TIMEOUT_S))
         except KafkaException as exc:
             raise ImportFailedError(f"Kafka did not commit: {exc.args[0].str()}") from exc
         self._open = False
