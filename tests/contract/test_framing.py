@@ -52,7 +52,7 @@ class Deployment(NamedTuple):
         return fastavro.schemaless_reader(io.BytesIO(raw[5:]), schema, None)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def deployment(kafka: str, redis_url: str, registry_url: str, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     prefix = f"t{uuid.uuid4().hex[:10]}-"
     env = environment(kafka, redis_url, prefix, tmp_path_factory.mktemp("framing"), SADA_SCHEMA_REGISTRY=registry_url)
@@ -115,7 +115,6 @@ def test_the_loop(deployment: Deployment, tmp_path: Path) -> None:
         assert {user, older} <= {member["value"] for profile in held for member in profile["members"]}
         assert {deployment.by_its_id(value)["kind"] for value in deployment.raw(IDENTITIES, 2)} == {"user_id"}
         assert {value[:2] for value in deployment.raw(TICKS)} == {SINGLE_OBJECT}
-        # Other tests of this deployment leave letters of their own.
         topic = settings.topic(DEAD_LETTERS)
         found = records(settings.kafka, topic, lambda seen: any(foreign[0] in (r.value or b"") for r in seen))
         letters = [codec_of("dead_letter").decode(record.value or b"") for record in found]
