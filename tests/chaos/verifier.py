@@ -4,15 +4,15 @@ MessagePack, customers by a union-find of its own."""
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import fastavro
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from deploy.local.running import read_topic
 from tests.chaos.load import Truth
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "avro"
@@ -45,42 +45,11 @@ class Reader:
     """Reads whole topics, ``read_committed``, up to their ends as they are now."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._config = {
-            "bootstrap.servers": bootstrap,
-            "group.id": "verifier",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
+        self._bootstrap = bootstrap
 
     def raw(self, topic: str) -> Iterator[tuple[bytes | None, bytes | None]]:
         """Yield (key, value) of a topic, partition by partition, in order."""
-        consumer = Consumer(self._config)
-        try:
-            partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        finally:
-            consumer.close()
-        yield from self.between([TopicPartition(topic, partition, 0) for partition in partitions])
-
-    def between(self, places: Sequence[TopicPartition]) -> Iterator[tuple[bytes | None, bytes | None]]:
-        """Yield (key, value) from some places to the ends of their partitions, one after another."""
-        consumer = Consumer(self._config)
-        try:
-            for place in places:
-                consumer.assign([place])
-                ended = False
-                while not ended:
-                    for message in consumer.consume(2_000, 0.2):
-                        error = message.error()
-                        if error is None:
-                            yield message.key(), message.value()
-                        elif error.code() == KafkaError._PARTITION_EOF:
-                            ended = True
-                        elif not error.retriable():
-                            raise KafkaException(error)
-        finally:
-            consumer.close()
+        return read_topic(self._bootstrap, topic)
 
     def decoded(self, topic: str, schema: str) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
         """Yield (key, record) of a topic."""
