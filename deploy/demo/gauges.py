@@ -62,7 +62,7 @@ class Gauges:
         for name, labels, value in samples(page):
             if name == "sada_lane_stream_time_seconds" and labels.get("stage") == "customers":
                 stream[int(labels["partition"])] = int(value * 1000)
-            key = f"{name}{sorted(labels.items())}"
+            key = _key(name, labels)
             self._labels[key] = (name, labels)
             values[key] = value
         for key, value in self._now.get(url, {}).items():
@@ -101,6 +101,17 @@ class Gauges:
         return float(sum(self.by(name).values()))
 
     def latest(self, name: str, model: str) -> float | None:
-        """Return a gauge of a model, None before there is one."""
-        found = self.by(name, "model").get((model,))
-        return found or None
+        """Return a gauge of a model, None before there is one.
+
+        A learner's partition moves between workers, and the one that lost it shows its last values until it ends: the
+        worker that has learned most is the one that learns now (as ``:newest`` in deploy/prometheus).
+        """
+        labels = {"model": model}
+        learned, value = _key("sada_model_examples", labels), _key(name, labels)
+        pages = [page for page in self._now.values() if value in page]
+        newest = max(pages, key=lambda page: page.get(learned, 0.0), default={})
+        return newest.get(value) or None
+
+
+def _key(name: str, labels: Mapping[str, str]) -> str:
+    return f"{name}{sorted(labels.items())}"

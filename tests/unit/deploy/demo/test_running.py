@@ -77,6 +77,18 @@ async def test_a_killed_process_begins_anew_and_its_counts_are_kept() -> None:
         assert gauges.away == {url}
 
 
+async def test_a_model_that_moved_between_workers_is_the_one_that_learned_most() -> None:
+    """Added up, two workers' AUC was 1.484."""
+    left = ['sada_model_auc{model="churn"} 0.702\nsada_model_examples{model="churn"} 900\n']
+    took = ['sada_model_auc{model="churn"} 0.782\nsada_model_examples{model="churn"} 950\n']
+    async with aiohttp.ClientSession() as session, exhibit(left) as one, exhibit(took) as two:
+        for order in ([one, two], [two, one]):
+            gauges = Gauges(order, partitions=2)
+            await gauges.refresh(session)
+            assert gauges.latest("sada_model_auc", "churn") == 0.782
+            assert gauges.latest("sada_model_auc", "intent") is None
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 async def test_the_view_shows_what_happens(*, terminal: bool) -> None:
     pages = [
