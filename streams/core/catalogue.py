@@ -1,7 +1,7 @@
 """The catalogue, compiled: triggers, policy, contexts, levers and actions as the decision uses them.
 
 Built from a document that ``catalogue_check`` has passed; all durations are milliseconds, all conditions compiled,
-and each trigger knows its actions and what their conditions read, so that a decision does no look-up by name.
+and each trigger knows its actions, so that a decision does no look-up by name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 
 from schemas.views import Signal
-from streams.core.conditions import Condition, Projection, compile_condition
+from streams.core.conditions import Condition, compile_condition
 from streams.core.durations import duration_ms
-from streams.core.moment import Reader, reader_of
+from streams.core.moment import Moment, Reader, reader_of
 
 # Where the catalogue leaves something out.
 DEFAULT_LANGUAGE = "en"
@@ -123,9 +123,10 @@ class Trigger:
     channels: frozenset[str]
     when: Condition | None
     actions: tuple[Action, ...]
-    # What ``when`` reads, and what all the rest reads: most signals of a trigger with a condition end there.
-    gate: Projection
-    projection: Projection
+
+    def goes_off(self, moment: Moment) -> bool:
+        """Return whether its own condition holds, or it has none: most signals of a trigger end there."""
+        return self.when is None or self.when.holds(moment) is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +218,7 @@ def build(document: Mapping[str, Any]) -> Catalogue:
     actions = {action["id"]: _action(action, defaults, levers) for action in document["actions"]}
     contexts = tuple(_context(context) for context in document.get("contexts", ()))
     triggers = {
-        name: _trigger(name, trigger, document["actions"], actions, contexts)
-        for name, trigger in document["triggers"].items()
+        name: _trigger(name, trigger, document["actions"], actions) for name, trigger in document["triggers"].items()
     }
     return Catalogue(
         version=version_of(raw),
@@ -303,26 +303,15 @@ def _context(context: Mapping[str, Any]) -> Context:
 
 
 def _trigger(
-    name: str,
-    trigger: Mapping[str, Any],
-    documents: Iterable[Mapping[str, Any]],
-    actions: Mapping[str, Action],
-    contexts: Iterable[Context],
+    name: str, trigger: Mapping[str, Any], documents: Iterable[Mapping[str, Any]], actions: Mapping[str, Action]
 ) -> Trigger:
-    mine = tuple(actions[action["id"]] for action in documents if name in action["triggers"])
-    when = _condition(trigger.get("when"))
-    conditions = [condition for action in mine for _, condition in action.conditions]
-    conditions += [context.when for context in contexts]
-    conditions += [action.lever.when for action in mine if action.lever and action.lever.when]
     return Trigger(
         name=name,
         kinds=frozenset(trigger["kinds"]),
         names=frozenset(trigger.get("names", ())),
         channels=frozenset(trigger.get("channels", ())),
-        when=when,
-        actions=mine,
-        gate=Projection([when] if when else ()),
-        projection=Projection(conditions),
+        when=_condition(trigger.get("when")),
+        actions=tuple(actions[action["id"]] for action in documents if name in action["triggers"]),
     )
 
 

@@ -17,8 +17,6 @@ from math import isfinite
 from sys import byteorder
 from typing import NamedTuple
 
-import cel
-
 from schemas.features import FEATURE_SET
 from schemas.views import ActionView, Candidate, DecisionView, Signal
 from streams.core.catalogue import Action, Catalogue, Lever, Trigger
@@ -134,13 +132,12 @@ def decide(
     Pure and deterministic given the draw. Nothing that a customer's record holds makes it raise.
     """
     moment = Moment(record, vector, scores, signal)
-    if trigger.when is not None and trigger.when.holds(trigger.gate.context(moment)) is not True:
+    if not trigger.goes_off(moment):
         return None
     policy = catalogue.policy
     control = in_control(root_node, policy.control_share, policy.control_salt)
-    context = trigger.projection.context(moment)
-    options, filtered = eligible(trigger, moment, context, policy, control=control)
-    candidates, hold_p = _weigh(options, context, vector, arms, catalogue)
+    options, filtered = eligible(trigger, moment, policy, control=control)
+    candidates, hold_p = _weigh(options, moment, arms, catalogue)
     chosen = choose([c["probability"] for c in candidates], draw) if candidates else None
     acts = chosen is not None and not control
     picked = None if chosen is None else candidates[chosen]
@@ -179,16 +176,16 @@ def decide(
 
 
 def _weigh(
-    options: Sequence[Option], context: cel.Context, vector: Sequence[float], arms: Arms, catalogue: Catalogue
+    options: Sequence[Option], moment: Moment, arms: Arms, catalogue: Catalogue
 ) -> tuple[list[Candidate], float]:
     """Return the options with the terms of their scores and their probabilities, and the probability of hold."""
     if not options:
         return [], 1.0
-    active = [each for each in catalogue.contexts if each.when.holds(context)]
+    active = [each for each in catalogue.contexts if each.when.holds(moment)]
     levers: dict[str, float] = {}
     candidates: list[Candidate] = []
     deviations: list[float] = []
-    believed = arms([option.treatment.arm for option in options], vector)
+    believed = arms([option.treatment.arm for option in options], moment.vector)
     for (action, treatment, _), (mean, deviation) in zip(options, believed, strict=True):
         factor = 1.0
         for each in active:
@@ -197,7 +194,7 @@ def _weigh(
         lever = treatment.weight
         if action.lever is not None:
             if action.lever.id not in levers:
-                levers[action.lever.id] = _factor(action.lever, context)
+                levers[action.lever.id] = _factor(action.lever, moment)
             lever *= levers[action.lever.id]
         p, sd = _sane(mean, deviation)
         scale = action.value * factor * lever
@@ -222,8 +219,8 @@ def _weigh(
     return candidates, weighed.hold
 
 
-def _factor(lever: Lever, context: cel.Context) -> float:
-    return lever.factor if lever.when is None or lever.when.holds(context) else 1.0
+def _factor(lever: Lever, moment: Moment) -> float:
+    return lever.factor if lever.when is None or lever.when.holds(moment) else 1.0
 
 
 def _sane(mean: float, sd: float) -> tuple[float, float]:

@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import cel
-
 from schemas.topics import DAY_MS
 from schemas.views import Filtered
 from streams.core.catalogue import Action, Cap, Policy, Treatment, Trigger
@@ -100,16 +98,13 @@ def sum_contacts(contacts: Iterable[Contact], policy: Policy, now_ms: int, *, co
     return found
 
 
-def eligible(
-    trigger: Trigger, moment: Moment, context: cel.Context, policy: Policy, *, control: bool
-) -> tuple[list[Option], list[Filtered]]:
+def eligible(trigger: Trigger, moment: Moment, policy: Policy, *, control: bool) -> tuple[list[Option], list[Filtered]]:
     """Return the treatments that may be chosen, and all others with the rule that each fell by.
 
     Parameters
     ----------
     trigger : what set the decision off
     moment : the customer at this moment
-    context : what conditions read, from ``trigger.projection``
     policy : of the catalogue
     control : the customer is in the control group
     """
@@ -117,7 +112,7 @@ def eligible(
     filtered: list[Filtered] = []
     rules: _Rules | None = None
     for action in trigger.actions:
-        failed = _failed_condition(action, context)
+        failed = _failed_condition(action, moment)
         if failed is not None:
             filtered.append({"action": action.id, "treatment": "", "reason": failed})
             continue
@@ -144,9 +139,9 @@ def hold_reason(filtered: Iterable[Filtered]) -> str:
     return "no-eligible-action" if furthest in _CONDITION_REASONS else furthest
 
 
-def _failed_condition(action: Action, context: cel.Context) -> str | None:
+def _failed_condition(action: Action, moment: Moment) -> str | None:
     for name, condition in action.conditions:
-        holds = condition.holds(context)
+        holds = condition.holds(moment)
         if holds is not True:
             return "condition-error" if holds is None else name
     return None

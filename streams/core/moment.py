@@ -36,8 +36,24 @@ class Moment(NamedTuple):
     signal: Signal
 
 
+class UnclearError(Exception):
+    """A comparison has no answer in Python's terms: a value is missing, or not a number."""
+
+
 class Missing:
-    """A name that has no value at this moment: ``has(name)`` is false."""
+    """A name that has no value at this moment: ``has(name)`` is false, and it compares with nothing."""
+
+    __slots__ = ()
+
+    def _compare(self, _other: object) -> bool:
+        raise UnclearError
+
+    def __bool__(self) -> bool:
+        """Raise: it is neither true nor false."""
+        raise UnclearError
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _compare
+    __hash__ = None  # type: ignore[assignment]  # what equals nothing, not even itself, is no key
 
 
 MISSING = Missing()

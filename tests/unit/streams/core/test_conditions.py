@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from streams.core.conditions import ConditionError, Projection, compile_condition
+from streams.core.conditions import ConditionError, compile_condition
 from streams.core.features import vector
 from streams.core.golden_record import merge
 from streams.core.moment import Moment
@@ -19,8 +19,7 @@ def holds(source: str, *, upon: Any = None, **traits: str) -> bool | None:
     customer.facets[NODE].cart = {"a": CartLine(2, 1500, NOON_MS), "b": CartLine(0, 900, NOON_MS)}
     record = merge(customer, NOON_MS)
     upon = upon or signal()
-    condition = compile_condition(source)
-    return condition.holds(Projection([condition]).context(Moment(record, vector(record, upon), SCORES, upon)))
+    return compile_condition(source).holds(Moment(record, vector(record, upon), SCORES, upon))
 
 
 @pytest.mark.parametrize(
