@@ -2,9 +2,11 @@
 
 import http.client
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 from deploy.local.keys import Keys
 from deploy.local.preflight import port_is_free
@@ -100,10 +102,47 @@ def specs(rows: Sequence[Row], settings: Mapping[str, str], ports: Mapping[str, 
     return found
 
 
-def metrics_ports(rows: Sequence[Row]) -> dict[str, int]:
+class PortClaims:
+    """Loopback TCP ports kept from other stacks until our own processes listen there, and as long as they may again.
+
+    A process binds its port seconds after it was chosen, and another stack that starts meanwhile would find it free.
+    So each choice is claimed by a UDP socket of the same number: one only can have it, it is in nobody's way, and the
+    kernel drops it with this process, however that ends.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._held:
+            each.close()
+        self._held.clear()
+
+    def take(self, port: int) -> bool:
+        """Claim a port; say whether it was free, and claimed by nobody else."""
+        claim = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            return False
+        self._held.append(claim)
+        return port_is_free(port)
+
+    def any(self) -> int:
+        """Claim some free port."""
+        while not self.take(port := free_port()):
+            pass
+        return port
+
+
+def metrics_ports(rows: Sequence[Row], claims: PortClaims) -> dict[str, int]:
     """Choose a metrics port for each process: from 8410 on where free, else any."""
     wished = enumerate((name for row in rows for name in _names(row)), METRICS_PORTS_FROM)
-    return {name: port if port_is_free(port) else free_port() for port, name in wished}
+    return {name: port if claims.take(port) else claims.any() for port, name in wished}
 
 
 def says_yes(port: int, path: str) -> Callable[[], bool]:

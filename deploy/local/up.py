@@ -18,7 +18,7 @@ import msgspec
 
 from deploy.local import jars, kafka, keys, preflight, redis, topology
 from deploy.local.logs import rotate
-from deploy.local.processes import ProcessSpec, StackError, free_port, run_to_end
+from deploy.local.processes import ProcessSpec, StackError, run_to_end
 from deploy.local.supervisor import Child, Patience, Supervisor
 from streams.settings import Settings
 
@@ -145,9 +145,9 @@ def run(
     StackError
         when it cannot start or go on; nothing is left running
     """
-    with preflight.owned(options.var):
+    with preflight.owned(options.var), topology.PortClaims() as claims:
         (options.var / "up.json").unlink(missing_ok=True)  # of one that was killed: nothing of it runs any more
-        plan = prepare(options)
+        plan = prepare(options, claims)
         supervisor = Supervisor(options.var / "logs", say, patience=options.patience)
         with StopSignals().caught() as asked:
             try:
@@ -161,8 +161,8 @@ def run(
                 supervisor.stop(hurry=asked.hurry)
 
 
-def prepare(options: Options) -> Plan:
-    """Check all that can be checked, and prepare each process.
+def prepare(options: Options, claims: topology.PortClaims) -> Plan:
+    """Check all that can be checked, and prepare each process; ``claims`` keeps its ports from other stacks.
 
     Raises
     ------
@@ -172,24 +172,24 @@ def prepare(options: Options) -> Plan:
     var = options.var.resolve()
     preflight.check_space(var, free=options.free)
     made = keys.load_or_make(var / "secrets.json")
-    gateway_port = _port(options.gateway_port, "the gateway", "--gateway-port or SADA_HTTP_PORT")
+    gateway_port = _port(claims, options.gateway_port, "the gateway", "--gateway-port or SADA_HTTP_PORT")
     brokers: list[ProcessSpec] = []
     redis_url = os.environ.get("SADA_REDIS")
     if not redis_url:
-        port = _port(options.redis_port, "Redis", "--redis-port, or SADA_REDIS for a Redis of your own")
+        port = _port(claims, options.redis_port, "Redis", "--redis-port, or SADA_REDIS for a Redis of your own")
         brokers.append(redis.server(var / "redis", port=port))
         redis_url = f"redis://127.0.0.1:{port}/0"
     bootstrap = os.environ.get("SADA_KAFKA")
     if not bootstrap:
-        port = _port(options.kafka_port, "Kafka", "--kafka-port, or SADA_KAFKA for a Kafka of your own")
+        port = _port(claims, options.kafka_port, "Kafka", "--kafka-port, or SADA_KAFKA for a Kafka of your own")
         cache = jars.cache_folder(var / "cache")
-        brokers.append(kafka.node(var / "kafka", port=port, controller_port=free_port(), cache=cache))
+        brokers.append(kafka.node(var / "kafka", port=port, controller_port=claims.any(), cache=cache))
         bootstrap = f"127.0.0.1:{port}"
     settings = {
         **topology.addresses(kafka=bootstrap, redis=redis_url, gateway_port=gateway_port, var=str(var)),
         **topology.secrets(made),
     }
-    ports = topology.metrics_ports(options.rows)
+    ports = topology.metrics_ports(options.rows, claims)
     return Plan(brokers, settings, topology.specs(options.rows, settings, ports), ports, made)
 
 
@@ -278,8 +278,8 @@ def _publish(var: Path, plan: Plan, supervisor: Supervisor) -> UpFile:
     return up
 
 
-def _port(wanted: int, what: str, choose: str) -> int:
+def _port(claims: topology.PortClaims, wanted: int, what: str, choose: str) -> int:
     if wanted == 0:
-        return free_port()
+        return claims.any()
     preflight.check_port(wanted, what=what, choose=choose)
     return wanted

@@ -167,14 +167,14 @@ def test_every_process_does_its_work_as_its_own_user(secured: SecuredKafka, tmp_
     made = keys.load_or_make(tmp_path / "secrets.json")
     port = free_port()
     rows = topology.with_workers(1)
-    with redis_running(tmp_path) as redis_url:
+    with redis_running(tmp_path) as redis_url, topology.PortClaims() as claims:
         settings = {
             **topology.addresses(kafka=secured.bootstrap, redis=redis_url, gateway_port=port, var=str(tmp_path)),
             **topology.secrets(made),
         }
         specs = [
             dataclasses.replace(spec, env={**spec.env, **secured.settings(f"sada-{spec.name}")})
-            for spec in topology.specs(rows, settings, topology.metrics_ports(rows))
+            for spec in topology.specs(rows, settings, topology.metrics_ports(rows, claims))
         ]
         supervisor = Supervisor(tmp_path / "logs", print)
         try:

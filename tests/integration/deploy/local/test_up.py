@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from deploy.local import command, preflight, up
 from deploy.local.processes import StackError
-from deploy.local.topology import Row
+from deploy.local.topology import PortClaims, Row
 from deploy.local.up import Options, prepare
 
 PROGRAM = Path(__file__).with_name("small_stack.py")
@@ -214,8 +214,9 @@ def test_a_taken_port_is_refused_before_anything_starts(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="disk is nearly full"):
-        prepare(Options(var=tmp_path, rows=(Row("serving", ("true",)),), free=lambda _: 1 << 20))
+    options = Options(var=tmp_path, rows=(Row("serving", ("true",)),), free=lambda _: 1 << 20)
+    with PortClaims() as claims, pytest.raises(StackError, match="disk is nearly full"):
+        prepare(options, claims)
     assert list(tmp_path.iterdir()) == []
 
 

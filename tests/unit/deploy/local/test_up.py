@@ -1,5 +1,6 @@
 """Parts of `sada up` that need no Kafka."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -52,14 +53,28 @@ def test_a_missing_catalogue_is_named(tmp_path: Path) -> None:
 
 
 def test_workers_are_as_many_as_wished() -> None:
-    ports = topology.metrics_ports(topology.with_workers(3))
+    with topology.PortClaims() as claims:
+        ports = topology.metrics_ports(topology.with_workers(3), claims)
     assert list(ports) == ["gateway", "worker-1", "worker-2", "worker-3", "deliver", "serve"]
     assert len(set(ports.values())) == len(ports)
 
 
+def test_two_stacks_that_start_at_once_choose_different_ports() -> None:
+    """Neither listens yet when the other chooses."""
+    with topology.PortClaims() as one, topology.PortClaims() as other:
+        ports = topology.metrics_ports(topology.ROWS, one)
+        assert not set(ports.values()) & set(topology.metrics_ports(topology.ROWS, other).values())
+        for port in ports.values():
+            with socket.create_server(("127.0.0.1", port)):  # what is claimed is free for its process
+                assert not other.take(port)
+    with topology.PortClaims() as later:
+        assert later.take(ports["gateway"])
+
+
 def test_each_process_is_told_its_own_metrics_port() -> None:
     rows = topology.ROWS
-    ports = topology.metrics_ports(rows)
+    with topology.PortClaims() as claims:
+        ports = topology.metrics_ports(rows, claims)
     specs = topology.specs(rows, {"SADA_KAFKA": "k"}, ports)
     assert {spec.name: spec.env["SADA_METRICS_PORT"] for spec in specs} == {n: str(p) for n, p in ports.items()}
     assert all(spec.env["SADA_KAFKA"] == "k" for spec in specs)
