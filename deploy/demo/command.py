@@ -32,9 +32,8 @@ def demo(
 
     try:
         from deploy.demo.clients import ClientError  # noqa: PLC0415
-        from deploy.demo.reader import ReadError  # noqa: PLC0415
-        from deploy.demo.stack import DemoError  # noqa: PLC0415
         from deploy.demo.stage import Options, run  # noqa: PLC0415
+        from deploy.local.processes import StackError  # noqa: PLC0415
     except ModuleNotFoundError as missing:
         typer.echo(f"The demo needs {missing.name}, which comes with the extra dev: pip install 'sada[dev]'", err=True)
         raise typer.Exit(2) from missing
@@ -43,10 +42,10 @@ def demo(
     console = Console()
     try:
         code = run(Options(var=var, customers=customers, days=days, keep=keep, seed=seed), console)
-    except (DemoError, ClientError, ReadError) as error:
+    except (StackError, ClientError) as error:
         Console(stderr=True).print(f"{error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         typer.echo("Stopped; nothing is left running.")
-        raise typer.Exit(0 if keep else 130) from None
+        raise typer.Exit(130) from None
     raise typer.Exit(code)

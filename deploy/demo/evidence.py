@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from deploy.demo.reader import newest, read_topic, values
+from deploy.demo.reader import Reader
 from schemas.identifiers import Hasher, Identifier, IdentifierError, normalise, strongest
 from schemas.topics import ACTION_CHANNELS, CHANNELS, DEAD_LETTERS, DECISIONS, EXAMPLES, IDENTITIES, MERGES, PROFILES
 from schemas.topics import actions as actions_topic
@@ -96,50 +96,47 @@ class Evidence:
     repeated_actions: int = 0
 
 
-def gather(kafka: str, hasher: Hasher) -> Evidence:
+def gather(reader: Reader, hasher: Hasher) -> Evidence:
     """Read the topics.
 
     Parameters
     ----------
-    kafka : bootstrap servers
+    reader : of the stack
     hasher : with the stack's own key: names of nodes
 
     Raises
     ------
-    ReadError
+    StackError
         when the broker is silent
     """
     found = Evidence()
-    found.identities = {node: value["customer"] for node, value in newest(kafka, IDENTITIES).items()}
-    profiles = newest(kafka, PROFILES)
+    found.identities = {node: value["customer"] for node, value in reader.newest(IDENTITIES).items()}
+    profiles = reader.newest(PROFILES)
     found.customers = len(profiles)
     found.folded = sum(profile["history"]["signals"] for profile in profiles.values())
     found.moods = {node: profile["flags"]["mood"] for node, profile in profiles.items()}
     ids: set[tuple[str, str]] = set()
     for channel in CHANNELS:
-        for _, value in read_topic(kafka, signals_topic(channel)):
-            _take_signal(found, value or {}, hasher, ids)
-    for letter in values(kafka, DEAD_LETTERS):
+        for signal in reader.values(signals_topic(channel)):
+            _take_signal(found, signal, hasher, ids)
+    for letter in reader.values(DEAD_LETTERS):
         found.dead[f"{letter['stage']}: {letter['code']}"] += 1
-    for merge in values(kafka, MERGES):
+    for merge in reader.values(MERGES):
         found.merges[merge["kind"]] += 1
         if merge["kind"] == "merged":
             found.merged_at_ms.append(merge["at_ms"])
-    action_of = _actions(found, kafka)
-    for _, decision in read_topic(kafka, DECISIONS):
-        if decision is not None:
-            found.choices.append(_choice(decision, found.identities, action_of))
-    for _, example in read_topic(kafka, EXAMPLES):
-        if example is not None:
-            found.lessons.append(_lesson(example))
+    action_of = _actions(found, reader)
+    for decision in reader.values(DECISIONS):
+        found.choices.append(_choice(decision, found.identities, action_of))
+    found.lessons = [_lesson(example) for example in reader.values(EXAMPLES)]
     return found
 
 
-def _actions(found: Evidence, kafka: str) -> dict[str, str]:
+def _actions(found: Evidence, reader: Reader) -> dict[str, str]:
     """Return decision id to action id."""
     action_of: dict[str, str] = {}
     for channel in ACTION_CHANNELS:
-        for action in values(kafka, actions_topic(channel)):
+        for action in reader.values(actions_topic(channel)):
             found.actions[channel] += 1
             found.repeated_actions += action["decision_id"] in action_of
             action_of[action["decision_id"]] = action["id"]

@@ -1,7 +1,6 @@
 """Time passes in the shop: a step of the truth, through real clients, at the pace that the pipeline keeps."""
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,10 +12,9 @@ from deploy.demo.doings import Look
 from deploy.demo.gauges import Gauges
 from deploy.demo.people import HOUR_MS
 from deploy.demo.post import Post
-from deploy.demo.reader import end_offsets
 from deploy.demo.shop import Shop
-from deploy.demo.stack import DemoError
-from deploy.local.up import UpFile
+from deploy.local.processes import StackError
+from deploy.local.running import Running, written_to
 
 # One step of simulated time. Signals of different channels arrive in any order within it, so it bounds lateness; each
 # costs the pipeline some transactions whatever is in it.
@@ -24,8 +22,11 @@ STEP_MS = 6 * HOUR_MS
 # So many steps the shop may be ahead of the slowest partition: the pipeline's delay seen from the shop, and its
 # lateness. When the machine is slow the run takes longer, not later.
 LEAD_STEPS = 2
-# How often the workers are asked how far they are, while the shop waits for them, seconds.
-LOOK_EVERY_S = 0.05
+# How often the workers are asked how far they are, while the shop waits for them, seconds: a page of metrics costs its
+# worker milliseconds, and meanwhile it has the lead's work to do.
+LOOK_EVERY_S = 0.15
+# How often all processes are asked for the view, seconds.
+SHOW_EVERY_S = 1.0
 # Nothing may stand still for so long, seconds: a killed worker is back within half of it on a busy machine.
 PATIENCE_S = 150.0
 # All is still when nothing was written for so long, seconds: longer than any poll or linger in the pipeline.
@@ -47,7 +48,7 @@ class Play:
     Parameters
     ----------
     shop, clients, post, gauges : the truth, the ways in, the ways out, and what the processes say
-    child, up : the stack and where it is
+    stack : all of it
     """
 
     def __init__(
@@ -57,16 +58,14 @@ class Play:
         clients: Clients,
         post: Post,
         gauges: Gauges,
-        child: subprocess.Popen[bytes],
-        up: UpFile,
+        stack: Running,
     ) -> None:
         self._shop = shop
         self._clients = clients
         self._post = post
         self._gauges = gauges
-        self._child = child
-        self._gateway = up.gateway
-        self._kafka = up.kafka
+        self._stack = stack
+        self._gateway: str = stack.up["gateway"]
         # Visits of the last step, whose pages show what was decided meanwhile.
         self._looks: list[Look] = []
 
@@ -75,7 +74,7 @@ class Play:
 
         Raises
         ------
-        DemoError
+        StackError
             when the stack ends, or stands still
         ClientError
             when a client could not hand over signals
@@ -129,7 +128,7 @@ class Play:
             await asyncio.sleep(0.2)
             await self._clients.flush()
             await self._gauges.refresh(session)
-            ends = await asyncio.to_thread(end_offsets, self._kafka)
+            ends = await asyncio.to_thread(written_to, self._stack.kafka)
             if ends != before or self._gauges.lag() or self._gauges.away:
                 still_since, before = time.monotonic(), ends
             self._check(deadline, f"there is no end: {self._gauges.lag()} records wait")
@@ -138,10 +137,10 @@ class Play:
         while True:
             await self._gauges.refresh(session)
             show(moment)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(SHOW_EVERY_S)
 
     def _check(self, deadline: float, what: str) -> None:
-        if self._child.poll() is not None:
-            raise DemoError("The stack ended in the middle; its log is up.log in the demo's folder.")
+        if self._stack.process.poll() is not None:
+            raise StackError("The stack ended in the middle; its log is up.log in the demo's folder.")
         if time.monotonic() > deadline:
-            raise DemoError(f"After {PATIENCE_S:.0f} s {what}; see the logs in the demo's folder.")
+            raise StackError(f"After {PATIENCE_S:.0f} s {what}; see the logs in the demo's folder.")

@@ -1,17 +1,14 @@
 """Reads whole topics, committed records only: what an auditor sees who shares no code with the pipeline's folds."""
 
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from deploy.local.processes import StackError
+from deploy.local.running import read_topic
+from schemas.codecs import Codecs
 
-from schemas.topics import TOPICS
-from schemas.wire import codec_of
-
-# A silent broker is given up after so long, seconds.
-SILENCE_S = 30.0
-BATCH = 2_000
+# A snapshot of the models is larger than what a stranger may send; the auditor reads our own topics.
+MAX_BYTES = 2**24
 
 
 class Found(NamedTuple):
@@ -21,84 +18,50 @@ class Found(NamedTuple):
     value: dict[str, Any] | None
 
 
-class ReadError(Exception):
-    """The broker does not answer."""
+class Reader:
+    """Reads the topics of one stack.
 
-
-def _consumer(kafka: str) -> Consumer:
-    return Consumer(
-        {
-            "bootstrap.servers": kafka,
-            "group.id": "sada-demo-auditor",  # named, never joined: nothing is committed
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
-        }
-    )
-
-
-def read_topic(kafka: str, name: str) -> Iterator[Found]:
-    """Yield every committed record of a topic as it is now, in order per partition.
-
-    Raises
-    ------
-    ReadError
-        when the broker is silent
+    Parameters
+    ----------
+    kafka : bootstrap servers
+    codecs : of its topics
     """
-    codec = codec_of(TOPICS[name].schema)
-    consumer = _consumer(kafka)
-    try:
-        metadata = consumer.list_topics(name, timeout=SILENCE_S).topics[name]
-        consumer.assign([TopicPartition(name, partition, 0) for partition in metadata.partitions])
-        left = set(metadata.partitions)
-        heard = time.monotonic()
-        while left:
-            for message in consumer.consume(BATCH, 0.2):
-                heard = time.monotonic()
-                error = message.error()
-                if error is None:
-                    raw = message.value()
-                    value = None if raw is None else codec.decode(raw, strict=False, max_bytes=2**24)
-                    yield Found(message.key(), value)
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name for it
-                    left.discard(message.partition())
-                else:
-                    raise KafkaException(error)
-            if time.monotonic() - heard > SILENCE_S:
-                raise ReadError(f"{name}: nothing from the broker for {SILENCE_S:.0f} s; left {sorted(left)}")
-    finally:
-        consumer.close()
 
+    def __init__(self, kafka: str, codecs: Codecs) -> None:
+        self._kafka = kafka
+        self._codecs = codecs
+        self._stopped = False
 
-def values(kafka: str, name: str) -> list[dict[str, Any]]:
-    """Return the values of a topic, tombstones left out."""
-    return [found.value for found in read_topic(kafka, name) if found.value is not None]
+    def stop(self) -> None:
+        """Let whoever reads, in another thread, end at its next record."""
+        self._stopped = True
 
+    def records(self, name: str) -> Iterator[Found]:
+        """Yield every committed record of a topic as it is now, in order per partition.
 
-def newest(kafka: str, name: str) -> dict[bytes, dict[str, Any]]:
-    """Return the newest value of each key; keys whose newest record is a tombstone are left out."""
-    found: dict[bytes, dict[str, Any]] = {}
-    for key, value in read_topic(kafka, name):
-        if key is None:
-            continue
-        if value is None:
-            found.pop(key, None)
-        else:
-            found[key] = value
-    return found
+        Raises
+        ------
+        StackError
+            when the broker is silent, or it was stopped
+        """
+        codec = self._codecs.of(name)
+        for key, raw in read_topic(self._kafka, name):
+            if self._stopped:
+                raise StackError(f"{name} was not read to its end")
+            yield Found(key, None if raw is None else codec.decode(raw, strict=False, max_bytes=MAX_BYTES))
 
+    def values(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield the values of a topic, tombstones left out."""
+        return (found.value for found in self.records(name) if found.value is not None)
 
-def end_offsets(kafka: str) -> int:
-    """Return the sum of the end offsets of all topics: while it stands still, nobody writes."""
-    consumer = _consumer(kafka)
-    try:
-        total = 0
-        for name, metadata in consumer.list_topics(timeout=SILENCE_S).topics.items():
-            if name in TOPICS:
-                for partition in metadata.partitions:
-                    total += consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=SILENCE_S)[1]
-        return total
-    finally:
-        consumer.close()
+    def newest(self, name: str) -> dict[bytes, dict[str, Any]]:
+        """Return the newest value of each key; keys whose newest record is a tombstone are left out."""
+        found: dict[bytes, dict[str, Any]] = {}
+        for key, value in self.records(name):
+            if key is None:
+                continue
+            if value is None:
+                found.pop(key, None)
+            else:
+                found[key] = value
+        return found

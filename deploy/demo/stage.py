@@ -6,13 +6,12 @@ import contextlib
 import json
 import secrets
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -21,24 +20,25 @@ from deploy.demo.clients import Clients
 from deploy.demo.evidence import gather, goals_in
 from deploy.demo.figures import moods
 from deploy.demo.gauges import Gauges
-from deploy.demo.hooks import CHANNELS, Hooks, hook_server
+from deploy.demo.hooks import Hooks, hook_server
 from deploy.demo.mailbox import mail_server
 from deploy.demo.people import DAY_MS, HOUR_MS, populate
 from deploy.demo.play import Play
 from deploy.demo.plots import all_plots
 from deploy.demo.post import Meanings, Post
+from deploy.demo.reader import Reader
 from deploy.demo.report import page
 from deploy.demo.score import Results, score
+from deploy.demo.settings import CATALOGUE, PARTITIONS, codecs, settings
 from deploy.demo.shop import Shop
-from deploy.demo.stack import DemoError, await_up, channels_file, fresh, read_up, stack
 from deploy.demo.view import DemoView
 from deploy.local.keys import load_or_make
-from deploy.local.processes import free_port
+from deploy.local.processes import StackError
+from deploy.local.running import LOG, LOOK_EVERY_S, START_WITHIN_S, Running, fresh, is_up, launched, read_up
+from deploy.local.topology import PortClaims
 from deploy.local.up import UpFile
 from schemas.identifiers import Hasher
 
-CATALOGUE = Path(__file__).with_name("catalogue.yaml")
-PARTITIONS = 4
 # The simulated time ends so long before now: no signal lies in the future.
 BEFORE_NOW_MS = 2 * HOUR_MS
 
@@ -91,7 +91,7 @@ def run(options: Options, console: Console) -> int:
 
     Raises
     ------
-    DemoError, ClientError, ReadError
+    StackError, ClientError
         when it cannot start or go on
     """
     fresh(options.var)
@@ -120,58 +120,62 @@ class _Stage:
         with DemoView(self._console, self._start_ms, self._end_ms) as view:
             began = time.monotonic()
             view.say(f"Starting Kafka, Redis and Sada in {var} ...")
-            async with self._running() as (child, up):
+            async with self._running() as stack:
                 view.say(
                     f"Up after {time.monotonic() - began:.0f} s. "
                     f"{len(self._people):,} customers live {self._options.days} days."
                 )
-                outcome = await self._play(view, child, up)
+                outcome = await self._play(view, stack)
                 await asyncio.to_thread(self._report, outcome, var)
                 self._tell(outcome)
                 if self._options.keep:
-                    view.say(f"The page: {up.desk}  (API key {up.api_key})\nCtrl-C ends it.")
-                    await asyncio.to_thread(child.wait)
-                    raise DemoError(f"The stack ended; its log is {var / 'up.log'}.")
+                    view.say(f"The page: {stack.up['desk']}  (API key {stack.up['api_key']})\nCtrl-C ends it.")
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await self._keep(stack)
+                    view.say("Stopping ...")
         return 1 if outcome.wrong else 0
 
     @contextlib.asynccontextmanager
-    async def _running(self) -> AsyncIterator[tuple[subprocess.Popen[bytes], UpFile]]:
+    async def _running(self) -> AsyncIterator[Running]:
         """Run peers and stack while the block runs."""
-        var = self._options.var
+        var = self._options.var.resolve()
         async with mail_server(self._post.mail) as smtp_port, hook_server(self._hooks) as hooks_port:
-            port = free_port()
-            channels = channels_file(var, smtp_port=smtp_port, hooks_port=hooks_port, names=CHANNELS)
-            environment = {
-                "SADA_TICK_S": "0",  # the shop's clock ticks
-                # An hour of the shop is 10 ms: company for a signal is worth two of them.
-                "SADA_COMMIT_LINGER_MS": "20",
-                "SADA_PARTITIONS": str(PARTITIONS),
-                "SADA_CATALOGUE": str(CATALOGUE),
-                "SADA_CHANNELS": str(channels.resolve()),
-                "SADA_PUBLIC_URL": f"http://127.0.0.1:{port}",
-                "SADA_DEMO_WEBHOOK_SECRET": self._secret,
-                # A demo never writes into a Kafka or Redis of the user's own.
-                "SADA_KAFKA": "",
-                "SADA_REDIS": "",
-                "SADA_TOPIC_PREFIX": "",
-            }
-            with stack(var, environment, gateway_port=port) as child:
-                yield child, await await_up(child, var)
+            with PortClaims() as claims:
+                port = claims.any()
+                told = settings(var, gateway_port=port, smtp_port=smtp_port, hooks_port=hooks_port, secret=self._secret)
+                with launched(var, settings=told, arguments=("--gateway-port", str(port))) as process:
+                    deadline = time.monotonic() + START_WITHIN_S
+                    while not is_up(process, var, deadline):  # noqa: ASYNC110 - a child process sets no event
+                        await asyncio.sleep(LOOK_EVERY_S)
+                    yield Running(process, var)
 
-    async def _play(self, view: DemoView, child: subprocess.Popen[bytes], up: UpFile) -> Outcome:
+    async def _keep(self, stack: Running) -> NoReturn:
+        """Leave it running until Ctrl-C, which cancels."""
+        while stack.process.poll() is None:  # noqa: ASYNC110 - a child process sets no event
+            await asyncio.sleep(LOOK_EVERY_S)
+        raise StackError(f"The stack ended; its log is {stack.var / LOG}.")
+
+    async def _play(self, view: DemoView, stack: Running) -> Outcome:
         """Let the time pass, then work out what came of it."""
-        view.gauges = Gauges(up.metrics, PARTITIONS)
-        clients = Clients(gateway=up.gateway, write_key=up.write_key, kafka=up.kafka, partitions=PARTITIONS)
+        up = stack.up
+        view.gauges = Gauges(up["metrics"], PARTITIONS)
+        clients = Clients(
+            gateway=up["gateway"], write_key=up["write_key"], kafka=stack.kafka, codecs=codecs(), partitions=PARTITIONS
+        )
         shop = Shop(self._people, self._rng)
         began = time.monotonic()
         try:
-            play = Play(shop=shop, clients=clients, post=self._post, gauges=view.gauges, child=child, up=up)
+            play = Play(shop=shop, clients=clients, post=self._post, gauges=view.gauges, stack=stack)
             await play.run(self._start_ms, self._end_ms, view.show)
         finally:
             clients.close()
         played_s = time.monotonic() - began
         view.say(f"{clients.sent:,} signals in {played_s:.0f} s. Reading the topics ...")
-        evidence = await asyncio.to_thread(gather, up.kafka, self._hasher())
+        reader = Reader(stack.kafka, codecs())
+        try:
+            evidence = await asyncio.to_thread(gather, reader, self._hasher())
+        finally:
+            reader.stop()  # by Ctrl-C: the thread would wait for a Kafka that is gone
         results = score(
             evidence, self._people, self._hasher(), goals_in(CATALOGUE), end_ms=self._end_ms, sent=clients.sent
         )

@@ -3,16 +3,14 @@
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from deploy.demo.gauges import Gauges
 from deploy.demo.play import Moment
+from deploy.local.view import LiveView
 
 # A line in a log so often, seconds.
 LINE_EVERY_S = 5.0
@@ -20,7 +18,7 @@ LINE_EVERY_S = 5.0
 MOST_ROWS = 6
 
 
-class DemoView:
+class DemoView(LiveView):
     """The run in a terminal or in a log.
 
     Parameters
@@ -30,37 +28,20 @@ class DemoView:
     """
 
     def __init__(self, console: Console, start_ms: int, end_ms: int) -> None:
-        self._console = console
+        super().__init__(console)
         self._start_ms, self._end_ms = start_ms, end_ms
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self._said_s = 0.0
         self._rate = (time.monotonic(), 0.0, 0.0)
         self.gauges: Gauges | None = None
 
-    def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
-
-    def say(self, sentence: str) -> None:
-        """Show a thing that happened."""
-        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-
     def show(self, moment: Moment) -> None:
         """Show where the run is."""
-        if self.gauges is None:
+        gauges = self.gauges
+        if gauges is None or self.draw(lambda: self._picture(moment, gauges)):
             return
-        if self._live:
-            self._live.update(self._picture(moment, self.gauges), refresh=True)
-        elif time.monotonic() - self._said_s > LINE_EVERY_S:
+        if time.monotonic() - self._said_s > LINE_EVERY_S:
             self._said_s = time.monotonic()
-            self.say(self._line(moment, self.gauges))
+            self.say(self._line(moment, gauges))
 
     def _signals_per_s(self, gauges: Gauges) -> tuple[float, float]:
         total = gauges.total("sada_signals_total")

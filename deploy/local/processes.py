@@ -78,11 +78,11 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
     return "\n".join(f"  {line}" for line in last) or "  (its log is empty)"
 
 
-def spawn(spec: ProcessSpec, log: Path) -> subprocess.Popen[bytes]:
+def spawn(spec: ProcessSpec, log: Path, *, inherited: Mapping[str, str] = os.environ) -> subprocess.Popen[bytes]:
     """Start a child that dies with us, its output appended to a log.
 
     It gets a process group of its own, so that Ctrl-C in the terminal reaches the supervisor only, which then stops the
-    children in order. Call it from the main thread (see ``tether``).
+    children in order. Call it from the main thread (see ``tether``). ``inherited`` is the environment under the spec's.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     command = (sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *spec.args)
@@ -92,7 +92,7 @@ def spawn(spec: ProcessSpec, log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **spec.env},
+            env={**inherited, **spec.env},
             process_group=0,
         )
 

@@ -3,25 +3,33 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from deploy.local.processes import StackError
+from deploy.local.preflight import owner
+from deploy.local.processes import ProcessSpec, StackError, spawn, stop, tail
+from deploy.local.topology import sada
+from deploy.local.up import UpFile
+from schemas.topics import TOPICS
 
 ROOT = Path(__file__).parents[2]
 
 # A worker imports River and SciPy: 5 s on an idle core, a minute on a busy machine.
 START_WITHIN_S = 300.0
 STOP_WITHIN_S = 120.0
+LOOK_EVERY_S = 0.1
+# A silent broker is given up after so long.
+SILENCE_S = 30.0
+# The stack's output: a folder that holds it is one of these, and may be emptied for the next.
+LOG = "up.log"
 # More than this behind is far behind: not worth counting exactly.
 _FAR = 5_000
 
@@ -70,6 +78,49 @@ class Running:
             time.sleep(0.3)
 
 
+def fresh(var: Path) -> None:
+    """Make a stack's folder, or empty it.
+
+    Raises
+    ------
+    StackError
+        when it holds something else, a customer's `sada up` for example, or a stack still runs in it
+    """
+    if var.exists() and any(var.iterdir()):
+        if not (var / LOG).exists():
+            raise StackError(
+                f"{var} holds something else, and it would be emptied. Name another folder with --var, or remove it "
+                "yourself."
+            )
+        pid = owner(var)
+        if pid is not None:
+            raise StackError(f"A stack runs in {var} (pid {pid}). Stop it with `sada down --var {var}`.")
+        shutil.rmtree(var)
+    var.mkdir(parents=True, exist_ok=True)
+    (var / LOG).touch()
+
+
+@contextmanager
+def launched(
+    var: Path, *, settings: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `sada up` in a ``fresh`` folder on free ports, not waited for, and stop it at the end, whatever happens.
+
+    Parameters
+    ----------
+    settings : environment besides what is set already; any SADA_* of the caller is left out
+    arguments : more for ``sada up``; its ports among them
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SADA_")}
+    ports = ("--gateway-port", "0", "--kafka-port", "0", "--redis-port", "0")
+    args = (*sada("up"), "--var", str(var), *ports, *arguments)
+    process = spawn(ProcessSpec("up", args, lambda: True, env=settings or {}), var / LOG, inherited=inherited)
+    try:
+        yield process
+    finally:
+        stop(process, STOP_WITHIN_S)
+
+
 @contextmanager
 def running(
     var: Path, *, settings: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
@@ -79,8 +130,7 @@ def running(
     Parameters
     ----------
     var : its folder; an earlier run's state in it is removed
-    settings : environment besides what is set already; any SADA_* of the caller is left out
-    arguments : more for ``sada up``
+    settings, arguments : as of ``launched``
 
     Raises
     ------
@@ -88,35 +138,37 @@ def running(
         when it does not start, with its last words
     """
     var = var.resolve()
-    if var.exists() and any(var.iterdir()) and not (var / "secrets.json").exists():
-        raise StackError(f"{var} holds something that is not a stack of Sada; name another folder")
-    shutil.rmtree(var, ignore_errors=True)
-    var.mkdir(parents=True)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SADA_")}
-    command = [sys.executable, "-m", "streams.cli", "up", "--var", str(var)]
-    command += ["--gateway-port", "0", "--kafka-port", "0", "--redis-port", "0", *arguments]
-    with (var / "up.log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**environment, **(settings or {})}, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        _wait(process, var)
+    fresh(var)
+    with launched(var, settings=settings, arguments=arguments) as process:
+        deadline = time.monotonic() + START_WITHIN_S
+        while not is_up(process, var, deadline):
+            time.sleep(LOOK_EVERY_S)
         yield Running(process, var)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], var: Path) -> None:
-    deadline = time.monotonic() + START_WITHIN_S
-    while not (var / "up.json").exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise StackError(f"the stack did not start:\n{(var / 'up.log').read_text()[-2_000:]}")
-        time.sleep(0.1)
+def is_up(process: subprocess.Popen[bytes], var: Path, deadline: float) -> bool:
+    """Say whether a launched stack is up.
+
+    Raises
+    ------
+    StackError
+        when it has ended, or the deadline (monotonic seconds) is past
+    """
+    if process.poll() is not None:
+        raise StackError(f"The stack did not start; {var / LOG} ends:\n{tail(var / LOG)}")
+    if read_up(var) is not None:
+        return True
+    if time.monotonic() > deadline:
+        raise StackError(f"The stack was not up in time; {var / LOG} ends:\n{tail(var / LOG)}")
+    return False
+
+
+def read_up(var: Path) -> UpFile | None:
+    """Return a stack's addresses and processes as they are now, None while not all is up."""
+    try:
+        return msgspec.json.decode((var / "up.json").read_bytes(), type=UpFile)
+    except FileNotFoundError:
+        return None
 
 
 def lag_of(kafka: str, group: str = "sada") -> int:
@@ -140,8 +192,29 @@ def lag_of(kafka: str, group: str = "sada") -> int:
     return gap if gap > _FAR else sum(1 for _ in read(kafka, behind))
 
 
-def read(kafka: str, places: Iterable[TopicPartition]) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Yield (key, value), ``read_committed``, from some places to the ends of their partitions, one after another."""
+def written_to(kafka: str) -> int:
+    """Return the sum of the end offsets of all topics: while it stands still, nobody writes.
+
+    Raises
+    ------
+    KafkaException
+        when the broker is silent
+    """
+    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+    found = admin.list_topics(timeout=SILENCE_S).topics.items()
+    places = [TopicPartition(name, p) for name, each in found if name in TOPICS for p in each.partitions]
+    ends = admin.list_offsets({place: OffsetSpec.latest() for place in places}, request_timeout=SILENCE_S)
+    return sum(end.result().offset for end in ends.values())
+
+
+def read(kafka: str, places: Sequence[TopicPartition]) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Yield (key, value), ``read_committed``, from some places to the ends of their partitions, in order per partition.
+
+    Raises
+    ------
+    StackError
+        when the broker is silent
+    """
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
@@ -149,27 +222,33 @@ def read(kafka: str, places: Iterable[TopicPartition]) -> Iterator[tuple[bytes |
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": 20,  # the end of a partition is news, not something to wait for
             "enable.partition.eof": True,
         }
     )
     try:
-        for place in places:
-            consumer.assign([place])
-            ended = False
-            while not ended:
-                for message in consumer.consume(2_000, 0.2):
-                    error = message.error()
-                    if error is None:
-                        yield message.key(), message.value()
-                    elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name in this client
-                        ended = True
-                    elif not error.retriable():
-                        raise KafkaException(error)
+        left = {(place.topic, place.partition) for place in places}
+        consumer.assign(list(places))
+        heard_s = time.monotonic()
+        while left:
+            batch = consumer.consume(2_000, 0.1)
+            for message in batch:
+                error = message.error()
+                if error is None:
+                    yield message.key(), message.value()
+                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name in this client
+                    left.discard((message.topic(), message.partition()))
+                elif not error.retriable():
+                    raise KafkaException(error)
+            if any(message.error() is None for message in batch):
+                heard_s = time.monotonic()
+            elif left and time.monotonic() - heard_s > SILENCE_S:
+                raise StackError(f"nothing from Kafka for {SILENCE_S:.0f} s; not read to the end: {sorted(left)}")
     finally:
         consumer.close()
 
 
 def read_topic(kafka: str, topic: str) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Yield (key, value) of a whole topic, partition by partition, in order."""
+    """Yield (key, value) of a whole topic, in order per partition."""
     partitions = AdminClient({"bootstrap.servers": kafka}).list_topics(topic, timeout=30).topics[topic].partitions
     yield from read(kafka, [TopicPartition(topic, partition, 0) for partition in partitions])

@@ -1,11 +1,14 @@
-"""What `sada up` shows: a table that follows the processes, or a line for each thing that happened."""
+"""What `sada up` shows: a table that follows the processes, or a line for each thing that happened.
+
+``LiveView`` is the frame of every live view of ours.
+"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -19,8 +22,13 @@ _REDRAW_EVERY_S = 0.25
 _STYLES = {State.READY: "green", State.STARTING: "yellow", State.WAITING: "yellow", State.LOOPING: "bold red"}
 
 
-class StackView:
-    """The stack in a terminal or in a log."""
+class LiveView:
+    """A picture that is redrawn in a terminal, and sentences, which are all that a log gets.
+
+    Parameters
+    ----------
+    console : where to
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -43,23 +51,23 @@ class StackView:
         # What a child wrote may stand in it: shown as it is, never as markup.
         self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
+    def draw(self, picture: Callable[[], RenderableType]) -> bool:
+        """Redraw the picture when it is time; say whether there is a terminal for it at all."""
+        if self._live is None:
+            return False
+        now = time.monotonic()
+        if now - self._drawn_at >= _REDRAW_EVERY_S:
+            self._drawn_at = now
+            self._live.update(picture(), refresh=True)
+        return True
+
+
+class StackView(LiveView):
+    """The stack in a terminal or in a log."""
+
     def show(self, children: Sequence[Child]) -> None:
         """Show the processes as they are now."""
-        now = time.monotonic()
-        if self._live is None or now - self._drawn_at < _REDRAW_EVERY_S:
-            return
-        self._drawn_at = now
-        table = _table()
-        for child in children:
-            _add(
-                table,
-                name=child.spec.name,
-                pid=child.process.pid,
-                state=child.state,
-                restarts=child.restarts,
-                log=str(child.log),
-            )
-        self._live.update(table, refresh=True)
+        self.draw(lambda: _children_table(children))
 
     def ready(self, stack: UpFile) -> None:
         """Say that all is up, and where."""
@@ -68,6 +76,20 @@ class StackView:
             self.say(line)
         self.say("Ctrl-C stops it; var/up.json holds all addresses and keys.")
         self.say("")
+
+
+def _children_table(children: Sequence[Child]) -> Table:
+    table = _table()
+    for child in children:
+        _add(
+            table,
+            name=child.spec.name,
+            pid=child.process.pid,
+            state=child.state,
+            restarts=child.restarts,
+            log=str(child.log),
+        )
+    return table
 
 
 def status_table(stack: UpFile) -> Table:

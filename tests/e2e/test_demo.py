@@ -1,11 +1,14 @@
-"""The demo in its short form, and a worker killed in the middle of it: nothing lost, nothing twice, nothing left."""
+"""The demo in its short form, a worker killed in its middle, Ctrl-C: nothing lost, nothing twice, nothing left."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,27 +42,75 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
+@contextlib.contextmanager
+def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `sada demo` in FOLDER/demo, its output in FOLDER/log."""
+    command = [sys.executable, "-m", "streams.cli", "demo", "--var", str(folder / "demo"), *options]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            process.wait(90)
+
+
+def left_of(up: dict[str, Any]) -> list[str]:
+    """Return what still runs of a stack."""
+    return [name for name, pid in {**up["pids"], "sada up": up["supervisor"]}.items() if is_alive(pid)]
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ctrl_c_in_the_middle_leaves_nothing_running(tmp_path: Path) -> None:
+    with demo(tmp_path, "--short") as process:
+        up = await_file(tmp_path / "demo" / "up.json", process, within_s=200)
+        time.sleep(2.0)
+        assert len(left_of(up)) == len(up["pids"]) + 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(90) == 130
+    assert left_of(up) == []
+    said = (tmp_path / "log").read_text()
+    assert "Stopped; nothing is left running." in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.kafka
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_keep_leaves_it_running_until_ctrl_c(tmp_path: Path) -> None:
+    with demo(tmp_path, "--customers", "20", "--days", "2", "--keep") as process:
+        up = await_file(tmp_path / "demo" / "up.json", process, within_s=200)
+        await_file(tmp_path / "reports" / "demo.json", process, within_s=90)
+        while "Ctrl-C ends it." not in (tmp_path / "log").read_text():
+            assert process.poll() is None, "the demo ended early"
+            time.sleep(0.1)
+        time.sleep(1.0)
+        assert process.poll() is None
+        assert len(left_of(up)) == len(up["pids"]) + 1
+        with urllib.request.urlopen(up["metrics"][0], timeout=10) as answer:  # noqa: S310 - our own, on loopback
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(90) == 0
+    assert left_of(up) == []
+
+
 @pytest.mark.kafka
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # on two cores that others use as well; alone it takes a minute
 def test_a_worker_is_killed_in_the_middle_and_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
     var = tmp_path / "demo"
-    command = [sys.executable, "-m", "streams.cli", "demo", "--short", "--var", str(var)]
-    with (tmp_path / "log").open("wb") as log:
-        demo = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        up = await_file(var / "up.json", demo, within_s=200)
+    with demo(tmp_path, "--short") as process:
+        up = await_file(var / "up.json", process, within_s=200)
         time.sleep(6.0)  # in the middle of it, with transactions open
         os.kill(up["pids"]["worker-1"], signal.SIGKILL)
         again = up
         while again["pids"]["worker-1"] == up["pids"]["worker-1"]:
-            again = await_file(var / "up.json", demo, within_s=60)
+            again = await_file(var / "up.json", process, within_s=60)
             time.sleep(0.2)
-        code = demo.wait(300)
-    finally:
-        if demo.poll() is None:
-            demo.send_signal(signal.SIGTERM)
-            demo.wait(90)
+        code = process.wait(300)
     assert code == 0, (tmp_path / "log").read_text()[-3_000:]
     found = json.loads((tmp_path / "reports" / "demo.json").read_text())
     assert set(found) >= PROMISED
@@ -74,5 +125,4 @@ def test_a_worker_is_killed_in_the_middle_and_nothing_is_lost_or_doubled(tmp_pat
     assert 0 < found["delivered"] <= found["outcomes"]
     assert found["matching"]["precision"] > 0.95
     assert "<svg" in (var / "report.html").read_text()
-    assert not [name for name, pid in again["pids"].items() if is_alive(pid)]
-    assert not is_alive(up["supervisor"])
+    assert left_of(again) == []

@@ -8,7 +8,7 @@ from deploy.demo.evidence import Choice, Evidence, Goal, Lesson, Seen, goals_in,
 from deploy.demo.figures import churn_scores, intent_aucs, matching, rewards, uplift
 from deploy.demo.people import populate
 from deploy.demo.score import score
-from deploy.demo.stage import CATALOGUE
+from deploy.demo.settings import CATALOGUE
 from schemas.identifiers import Hasher, normalise
 
 HASHER = Hasher(b"k" * 32)

@@ -17,7 +17,7 @@ from deploy.demo.hooks import Hooks, hook_server
 from deploy.demo.mailbox import Mail, mail_server
 from deploy.demo.people import populate
 from deploy.demo.post import Meanings, Post
-from deploy.demo.stage import CATALOGUE
+from deploy.demo.settings import CATALOGUE
 from streams.core.catalogue_check import read_catalogue
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()

@@ -1,9 +1,8 @@
-"""Around the run: the folder, the metrics, the report."""
+"""Around the run: the metrics, the view, the report."""
 
 import contextlib
 import io
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -18,23 +17,8 @@ from deploy.demo.play import Moment
 from deploy.demo.plots import all_plots
 from deploy.demo.report import page
 from deploy.demo.score import Results, score
-from deploy.demo.stack import MARK, DemoError, fresh
 from deploy.demo.view import DemoView
 from schemas.identifiers import Hasher
-
-
-def test_only_the_demos_own_folder_is_emptied(tmp_path: Path) -> None:
-    own = tmp_path / "demo"
-    fresh(own)
-    (own / "old").touch()
-    fresh(own)
-    assert [path.name for path in own.iterdir()] == [MARK]
-    foreign = tmp_path / "photos"
-    foreign.mkdir()
-    (foreign / "holiday.jpg").touch()
-    with pytest.raises(DemoError, match="not a folder of the demo"):
-        fresh(foreign)
-    assert (foreign / "holiday.jpg").exists()
 
 
 def test_samples_are_read_as_prometheus_writes_them() -> None:
