@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+from io import BytesIO
 from typing import Any
 
+import fastavro
 import pytest
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
 from avro.schema import parse
@@ -140,13 +142,61 @@ def test_bad_bytes_are_named(raw: bytes, code: str) -> None:
 
 
 def test_a_union_index_of_minus_one_is_refused() -> None:
-    """fastavro takes it for the last branch; no writer makes it. Without the check it passes."""
+    """fastavro takes it for the last branch; no writer makes it."""
     codec = codec_of("dead_letter")
     letter = dict.fromkeys(("code", "detail", "stage", "topic"), "x") | {"partition": 0, "offset": 0, "at_ms": 0}
     good = codec.encode({**letter, "key": b"k", "value": None})
     at = good.rindex(b"\x02\x02k")
     forged = good[:at] + b"\x01" + good[at + 1 :]
-    assert codec.decode(forged, strict=False)["key"] == b"k"
+    assert fastavro.schemaless_reader(BytesIO(forged[len(codec.header) :]), codec.parsed, None)["key"] == b"k"
+    for strict in (True, False):
+        with pytest.raises(WireError, match=rf"not a dead_letter .*DeadLetter\.key at byte {at}: neither null"):
+            codec.decode(forged, strict=strict)
+
+
+def earlier(value: dict[str, Any]) -> tuple[wire.Codec, bytes]:
+    """Return a codec with an earlier version, and the bytes of a record of it."""
+    (old, new) = wire.history("decision")
+    codec = wire.Codec("decision")
+    out = BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(dict(old)), value)
+    assert wire.fingerprint(old) != wire.fingerprint(new)
+    return codec, b"\xc3\x01" + wire.fingerprint(old) + out.getvalue()
+
+
+DECISION: dict[str, Any] = {
+    **dict.fromkeys(("id", "signal_id", "trigger", "feature_set", "catalogue_version"), "x"),
+    **dict.fromkeys(("action", "treatment", "channel", "hold")),
+    **dict.fromkeys(("candidates", "filtered", "features"), ()),
+    "scores": {},
+    "model_versions": {},
+    "customer": b"c" * 16,
+    "decided_at_ms": 7,
+    "control": False,
+    "propensity": 1.0,
+    "draw": 0.5,
+}
+
+
+def test_an_earlier_version_is_read_as_the_current_one() -> None:
+    """A field that it lacks has its default."""
+    part = {**dict.fromkeys(("action", "treatment", "channel"), "a"), "p": 0.25}
+    part |= dict.fromkeys(("value", "context", "lever", "score", "probability"), 1.0)
+    codec, raw = earlier({**DECISION, "candidates": [part]})
+    for strict in (True, False):
+        assert codec.decode(raw, strict=strict)["candidates"] == [{**part, "sd": 0.0}]
+
+
+def test_an_earlier_version_has_the_same_guards() -> None:
+    """Bytes after the end, cut short, and a form that no writer makes."""
+    codec, raw = earlier(DECISION)
+    at = raw.index(b"\x00\x00\x00\x00", len(codec.header))  # action, treatment, channel, hold: all null
+    forged = raw[:at] + b"\x80\x00" + raw[at + 1 :]
+    for strict in (True, False):
+        for bad, why in ((raw + b"\x00", "1 bytes after the end"), (raw[:-1], "not a decision: ")):
+            with pytest.raises(WireError, match=why):
+                codec.decode(bad, strict=strict)
+    assert codec.decode(forged, strict=False)["action"] is None
     with pytest.raises(WireError, match="encoding it again differs"):
         codec.decode(forged)
 
