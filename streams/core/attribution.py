@@ -15,7 +15,6 @@ which compares what was *meant* to be treated (intention to treat): leaving fail
 
 import sys
 from array import array
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from schemas.features import FEATURE_SET
@@ -130,10 +129,13 @@ def on_signal(root: Root, signal: Signal, at_ms: int) -> Attributed:
     signal : any; outcomes reach their own contact by ``on_outcome``
     at_ms : when it happened; before a contact it is no consequence of it
     """
+    contacts = _open(root)
+    if not contacts:
+        return NOTHING
     reached = goals_of(signal)
     complaint: bool | None = None
     found: list[tuple[Contact, float]] = []
-    for contact in _open(root):
+    for contact in contacts:
         if not contact.at_ms < at_ms <= contact.reward_due_ms:
             continue
         if contact.goal in reached:
@@ -154,18 +156,19 @@ def on_time(root: Root, now_ms: int) -> Attributed:
     root : changed in place
     now_ms : stream time; a window that ends now is still open
     """
-    found = [
-        (contact, 1.0 if contact.goal == "calm" else 0.0) for contact in _open(root) if contact.reward_due_ms < now_ms
-    ]
-    if not found:
+    contacts = _open(root)
+    if not contacts:
         return NOTHING
     settled: list[Settled] = []
     examples: list[ExampleView] = []
-    for contact, reward in found:
+    for contact in contacts:
+        if contact.reward_due_ms >= now_ms:
+            continue
+        reward = 1.0 if contact.goal == "calm" else 0.0
         one, example = _settle([(contact, reward)], contact.reward_due_ms)
         settled += one
         examples += example
-    return Attributed(tuple(settled), tuple(examples))
+    return Attributed(tuple(settled), tuple(examples)) if settled else NOTHING
 
 
 _NO_GOALS: frozenset[str] = frozenset()
@@ -192,11 +195,13 @@ def _find(root: Root, action_id: str) -> Contact | None:
     return None
 
 
-def _open(root: Root) -> Iterator[Contact]:
+def _open(root: Root) -> list[Contact]:
+    """Return the contacts whose reward is not known yet: most customers have none."""
+    found: list[Contact] = []
     for facet in root.facets.values():
-        for contact in facet.contacts:
-            if contact.reward_due_ms:
-                yield contact
+        if facet.contacts:
+            found += [contact for contact in facet.contacts if contact.reward_due_ms]
+    return found
 
 
 def _reward_of(contact: Contact, event: str, at_ms: int) -> Literal[0, 1] | None:

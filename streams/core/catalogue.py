@@ -179,17 +179,17 @@ class Catalogue:
     contexts: tuple[Context, ...]
     actions: Mapping[str, Action]
     triggers: Mapping[str, Trigger]
-    _index: Mapping[tuple[str, str], tuple[Trigger, ...]]
+    _index: Mapping[tuple[str, str], Mapping[str, tuple[Trigger, ...]]]
 
     def triggered(self, signal: Signal) -> tuple[Trigger, ...]:
-        """Return the triggers that a signal may set off, conditions not yet asked: 0.3 us when there is none."""
+        """Return the triggers that a signal may set off, conditions not yet asked: 0.3 us."""
         kind = signal["kind"]
         index = self._index
         found = index.get((kind, signal["name"])) or index.get((kind, ""))
-        if not found:
+        if found is None:
             return ()
-        channel = signal["channel"]
-        return tuple(trigger for trigger in found if not trigger.channels or channel in trigger.channels)
+        of_channel = found.get(signal["channel"])
+        return found[""] if of_channel is None else of_channel
 
 
 def canonical(document: Any) -> bytes:
@@ -315,13 +315,26 @@ def _trigger(
     )
 
 
-def _index_of(triggers: Iterable[Trigger]) -> dict[tuple[str, str], tuple[Trigger, ...]]:
-    """Index triggers by (kind, name); triggers for any name stand under every name of their kind and under ""."""
+def _index_of(triggers: Iterable[Trigger]) -> dict[tuple[str, str], dict[str, tuple[Trigger, ...]]]:
+    """Index triggers by (kind, name), then by channel.
+
+    Triggers for any name stand under every name of their kind and under ""; those for any channel under every channel
+    that another one names, and under "".
+    """
     known = [trigger for trigger in triggers if trigger.actions]
     keys = {(kind, name) for trigger in known for kind in trigger.kinds for name in (trigger.names or {""})}
-    return {
+    found = {
         (kind, name): tuple(t for t in known if kind in t.kinds and (not t.names or name in t.names))
         for kind, name in keys
+    }
+    return {key: _by_channel(mine) for key, mine in found.items()}
+
+
+def _by_channel(triggers: Iterable[Trigger]) -> dict[str, tuple[Trigger, ...]]:
+    mine = tuple(triggers)
+    return {
+        channel: tuple(t for t in mine if not t.channels or channel in t.channels)
+        for channel in {"", *(channel for t in mine for channel in t.channels)}
     }
 
 

@@ -12,6 +12,7 @@ GDPR art. 6 and 7 (consent, as easy to withdraw as to give), art. 21 (objection 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from streams.core.state import ConsentGiven, Facet, Member
@@ -37,14 +38,22 @@ def allowed(record: GoldenRecord, purpose: str, channel: str) -> bool:
     if record.flags.do_not_contact:
         return False
     consent = record.consent
+    if not consent:  # most people never said a word
+        return purpose in ALLOWED_UNLESS_WITHDRAWN
     granted = False
-    for key in (f"{purpose}|{channel}", f"{purpose}|{EVERY}", f"{EVERY}|{channel}", f"{EVERY}|{EVERY}"):
+    for key in _keys_of(purpose, channel):
         given = consent.get(key)
         if given is not None:
             if not given.granted:
                 return False
             granted = True
     return granted or purpose in ALLOWED_UNLESS_WITHDRAWN
+
+
+@lru_cache(maxsize=256)  # a few purposes on a dozen channels; both come from catalogues, not from customers
+def _keys_of(purpose: str, channel: str) -> tuple[str, ...]:
+    """Return the keys of the words that apply to a purpose on a channel."""
+    return f"{purpose}|{channel}", f"{purpose}|{EVERY}", f"{EVERY}|{channel}", f"{EVERY}|{EVERY}"
 
 
 def note_consent(facet: Facet, key: str, given: ConsentGiven) -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from schemas.views import ActionView, DecisionView, ExampleView, Signal
 from streams.core import attribution, labels
-from streams.core.attribution import Attributed, Settled
+from streams.core.attribution import NOTHING, Attributed, Settled
 from streams.core.catalogue import Catalogue
 from streams.core.consent import note_consent
 from streams.core.decide import WENT_QUIET, Arms, decide, draw_of, timer_signal
@@ -19,7 +19,7 @@ from streams.core.features import vector as vector_of
 from streams.core.golden_record import merge
 from streams.core.labels import CHURN, INTENT, LEFT, STAYED, LabelRules
 from streams.core.limits import IdentityRules
-from streams.core.moment import Scores
+from streams.core.moment import Moment, Scores
 from streams.core.state import Root, ScoreState
 from streams.core.view import GoldenRecord
 
@@ -89,6 +89,8 @@ class Effects:
 
     def attribute(self, attributed: Attributed) -> None:
         """Take in what an event came to."""
+        if attributed is NOTHING:  # most signals
+            return
         self.settled.extend(attributed.settled)
         self.examples.extend(attributed.examples)
         self.unknown_outcomes += attributed.unknown
@@ -216,21 +218,22 @@ def _decide(
     catalogue = brain.catalogue
     if catalogue is None:
         return record
+    triggers = catalogue.triggered(signal)
+    if not triggers:
+        return record
     scores = Scores(scored.p_churn, scored.intent, brain.scorer.versions)
-    for trigger in catalogue.triggered(signal):
+    moment = Moment(record, vector, scores, signal)
+    for trigger in triggers:
+        if not trigger.goes_off(moment):
+            continue
         decided = decide(
-            record=record,
+            moment,
+            trigger,
             root_node=root.node,
-            trigger=trigger,
-            signal=signal,
-            vector=vector,
-            scores=scores,
             arms=brain.scorer.arms_at,
             catalogue=catalogue,
             draw=draw_of(root.node, signal["id"], trigger.name),
         )
-        if decided is None:
-            continue
         effects.decisions.append(decided.decision)
         root.last_decision = decided.last
         if decided.action is not None:
@@ -239,6 +242,7 @@ def _decide(
             remember_contact(root.facets[node], decided.contact)
             # The next trigger's caps and cooldowns see this contact.
             record = merge(root, record.now_ms)
+            moment = Moment(record, vector, scores, signal)
     return record
 
 

@@ -12,20 +12,20 @@ the difference of their rewards is the uplift of acting.
 
 from array import array
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from math import isfinite
 from sys import byteorder
 from typing import NamedTuple
 
-from schemas.features import FEATURE_SET
+from schemas.features import FEATURE_SET, INTENTS
 from schemas.views import ActionView, Candidate, DecisionView, Signal
 from streams.core.catalogue import Action, Catalogue, Lever, Trigger
 from streams.core.choice import choose, probabilities
 from streams.core.eligibility import Option, eligible, hold_reason
 from streams.core.message import message_of
-from streams.core.moment import Moment, Scores
+from streams.core.moment import Moment
 from streams.core.state import Contact, LastDecision
-from streams.core.view import GoldenRecord
 
 # (arms, features) to mean and standard deviation of p, for each arm.
 Arms = Callable[[Sequence[str], Sequence[float]], Sequence[tuple[float, float]]]
@@ -33,6 +33,8 @@ Arms = Callable[[Sequence[str], Sequence[float]], Sequence[tuple[float, float]]]
 # Model that learns from decisions' rewards.
 PROPENSITY = "propensity"
 
+# How a decision names the scores of intent.
+_INTENT_NAMES = {name: f"intent.{name}" for name in INTENTS}
 
 # What time itself can set off: the churn horizon passed without a sign of life.
 WENT_QUIET = "went_quiet"
@@ -93,47 +95,33 @@ def in_control(customer: bytes, share: float, salt: str) -> bool:
     """Return whether a customer is held out: a salted hash of the id falls below the share."""
     if share <= 0.0:
         return False
-    seed = blake2b(
-        customer, digest_size=8, salt=blake2b(salt.encode(), digest_size=16).digest(), person=b"sada-control"
-    )
+    seed = blake2b(customer, digest_size=8, salt=_salt_of(salt), person=b"sada-control")
     return int.from_bytes(seed.digest()) < share * (1 << 64)
 
 
+@lru_cache(maxsize=16)  # a catalogue has one, and is seldom replaced
+def _salt_of(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
 def decide(
-    *,
-    record: GoldenRecord,
-    root_node: bytes,
-    trigger: Trigger,
-    signal: Signal,
-    vector: Sequence[float],
-    scores: Scores,
-    arms: Arms,
-    catalogue: Catalogue,
-    draw: float,
-) -> Decided | None:
+    moment: Moment, trigger: Trigger, *, root_node: bytes, arms: Arms, catalogue: Catalogue, draw: float
+) -> Decided:
     """Decide what to do for a customer upon a trigger.
 
     Parameters
     ----------
-    record : folded at the moment of the decision; ``record.now_ms`` is stream time
+    moment : the customer now; ``record.now_ms`` is stream time, the vector in the order of the feature set, unscaled
+    trigger : one of ``catalogue.triggered(moment.signal)`` that went off: ``trigger.goes_off(moment)``
     root_node : the customer's id, 16 bytes
-    trigger : one of ``catalogue.triggered(signal)``
-    vector : features in the order of the feature set, unscaled
-    scores : of churn and intent
     arms : the bandit's belief about the rewards of arms ``action/treatment``
     draw : in [0, 1), of ``draw_of``
-
-    Returns
-    -------
-    Decided, or None when the trigger's own condition does not hold: then there is nothing to decide
 
     Notes
     -----
     Pure and deterministic given the draw. Nothing that a customer's record holds makes it raise.
     """
-    moment = Moment(record, vector, scores, signal)
-    if not trigger.goes_off(moment):
-        return None
+    record, vector, scores, signal = moment
     policy = catalogue.policy
     control = in_control(root_node, policy.control_share, policy.control_salt)
     options, filtered = eligible(trigger, moment, policy, control=control)
@@ -163,7 +151,7 @@ def decide(
         "filtered": filtered,
         "features": list(vector),
         "feature_set": FEATURE_SET,
-        "scores": {"churn": scores.churn, **{f"intent.{name}": p for name, p in scores.intent.items()}},
+        "scores": {"churn": scores.churn, **{_INTENT_NAMES[name]: p for name, p in scores.intent.items()}},
         "model_versions": dict(scores.versions),
         "catalogue_version": catalogue.version,
     }

@@ -43,7 +43,9 @@ REASONS: tuple[str, ...] = (
     "expired",
 )
 _RANK = {reason: rank for rank, reason in enumerate(REASONS)}
-_CONDITION_REASONS = frozenset(REASONS[:4])
+# The first of them are conditions.
+_CONDITION_RANKS = 4
+_UNASKED = ""  # no reason at all; None is "may be used"
 
 
 class Option(NamedTuple):
@@ -135,8 +137,8 @@ def hold_reason(filtered: Iterable[Filtered]) -> str:
     ...              {"action": "b", "treatment": "t", "reason": "capped"}])
     'capped'
     """
-    furthest = max((x["reason"] for x in filtered), key=_RANK.__getitem__, default="eligibility")
-    return "no-eligible-action" if furthest in _CONDITION_REASONS else furthest
+    furthest = max([_RANK[x["reason"]] for x in filtered], default=0)
+    return "no-eligible-action" if furthest < _CONDITION_RANKS else REASONS[furthest]
 
 
 def _failed_condition(action: Action, moment: Moment) -> str | None:
@@ -173,9 +175,9 @@ class _Rules:
     def broken(self, action: Action, treatment: Treatment) -> str | None:
         """Return the first rule that a treatment breaks, in the order of ``REASONS``."""
         where = (action.purpose, treatment.channel)
-        if where not in self._barred:
-            self._barred[where] = self._bar(treatment, action.purpose)
-        barred = self._barred[where]
+        barred = self._barred.get(where, _UNASKED)
+        if barred is _UNASKED:
+            barred = self._barred[where] = self._bar(treatment, action.purpose)
         if barred is not None:
             return barred
         now_ms = self._moment.record.now_ms

@@ -153,16 +153,19 @@ def open_labels(
     """
     if not is_activity(signal):
         return []
-    waiting = set()
+    churn = intent = True
     for facet in root.facets.values():
         if facet.last_ms > at_ms:
             return []
         for pending in facet.pending:
-            waiting.add(pending.model)
+            if pending.model == CHURN:
+                churn = False
+            elif pending.model == INTENT:
+                intent = False
     opened: list[str] = []
-    if CHURN not in waiting and is_anchor(signal, rules):
+    if churn and is_anchor(signal, rules):
         opened.append(CHURN)
-    if INTENT not in waiting and draw_of(signal["id"]) < rules.intent_rate:
+    if intent and draw_of(signal["id"]) < rules.intent_rate:
         opened.append(INTENT)
     if opened:
         facet = root.facets[node]
@@ -192,7 +195,9 @@ def close_by_signal(root: Root, signal: Signal, at_ms: int, rules: LabelRules) -
         return []
     examples: list[ExampleView] = []
     for facet in root.facets.values():
-        for pending in facet.pending and tuple(facet.pending):
+        if not facet.pending:
+            continue
+        for pending in tuple(facet.pending):
             label = _answer(pending, signal, at_ms, rules)
             if label:
                 facet.pending.remove(pending)
@@ -221,7 +226,9 @@ def close_by_time(root: Root, now_ms: int, rules: LabelRules) -> list[ExampleVie
     """Close the labels that have run out at ``now_ms``: churn, or leave; return their examples."""
     examples: list[ExampleView] = []
     for facet in root.facets.values():
-        for pending in facet.pending and tuple(facet.pending):
+        if not facet.pending:
+            continue
+        for pending in tuple(facet.pending):
             if pending.due_ms <= now_ms:
                 facet.pending.remove(pending)
                 examples.append(_example(pending, _ran_out(pending), pending.due_ms))

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from schemas.features import INDEX, INTENTS
-from schemas.identifiers import KNOWN_KINDS
 from schemas.topics import CHANNELS
 from schemas.views import Signal
 from streams.core.facet import COUNTS
 from streams.core.fading import HALF_LIVES
+from streams.core.features import is_known
 from streams.core.view import GoldenRecord
 
 Name = tuple[str, ...]
@@ -87,6 +87,16 @@ def _since_order(moment: Moment) -> Any:
     return moment.record.now_ms - times[0] if times else MISSING
 
 
+def _cart_lines(moment: Moment) -> Any:
+    cart = moment.record.activity.cart
+    return sum([line.quantity > 0 for line in cart.values()]) if cart else 0
+
+
+def _cart_minor(moment: Moment) -> Any:
+    cart = moment.record.activity.cart
+    return sum([line.value_minor for line in cart.values() if line.quantity > 0]) if cart else 0
+
+
 def _feature(at: int) -> Reader:
     return lambda m: float(m.vector[at])
 
@@ -119,7 +129,7 @@ def _trait(name: str) -> Reader:
 _FIXED: dict[Name, tuple[Reader, Any]] = {
     ("now_ms",): (lambda m: m.record.now_ms, 1),
     ("scores", "churn"): (lambda m: m.scores.churn, 0.5),
-    ("record", "known"): (lambda m: any(x.kind in KNOWN_KINDS for x in m.record.members.values()), True),
+    ("record", "known"): (lambda m: is_known(m.record), True),
     ("record", "signals"): (lambda m: m.record.history.signals, 1),
     ("record", "age_ms"): (lambda m: m.record.now_ms - m.record.history.first_ms, 1),
     ("record", "flags", "mood"): (lambda m: float(m.record.flags.mood), 0.5),
@@ -135,14 +145,8 @@ _FIXED: dict[Name, tuple[Reader, Any]] = {
     ("record", "value", "last_order_items"): (lambda m: m.record.value.last_order_items, 1),
     ("record", "value", "currency"): (lambda m: m.record.value.currency, "x"),
     ("record", "value", "since_order_ms"): (_since_order, 1),
-    ("record", "activity", "cart_lines"): (
-        lambda m: sum(1 for x in m.record.activity.cart.values() if x.quantity > 0),
-        1,
-    ),
-    ("record", "activity", "cart_minor"): (
-        lambda m: sum(x.value_minor for x in m.record.activity.cart.values() if x.quantity > 0),
-        1,
-    ),
+    ("record", "activity", "cart_lines"): (_cart_lines, 1),
+    ("record", "activity", "cart_minor"): (_cart_minor, 1),
     ("record", "activity", "open_tickets"): (lambda m: len(m.record.activity.open_tickets), 1),
     ("record", "activity", "searches"): (lambda m: len(m.record.activity.searches), 1),
     ("record", "activity", "viewed"): (lambda m: len(m.record.activity.viewed), 1),

@@ -13,7 +13,7 @@ from streams.core.decide import Decided, decide
 from streams.core.facet import new_facet
 from streams.core.features import vector
 from streams.core.golden_record import merge
-from streams.core.moment import Scores
+from streams.core.moment import Moment, Scores
 from streams.core.state import ConsentGiven, Contact, Facet, Member, Root, Trait
 
 NODE = bytes(range(16))
@@ -157,17 +157,10 @@ def considered(
     upon = upon or signal()
     record = merge(customer, now_ms)
     chosen: Trigger = of.triggers[trigger]
-    return decide(
-        record=record,
-        root_node=customer.node,
-        trigger=chosen,
-        signal=upon,
-        vector=vector(record, upon),
-        scores=scores,
-        arms=arms or sure(),
-        catalogue=of,
-        draw=draw,
-    )
+    moment = Moment(record, vector(record, upon), scores, upon)
+    if not chosen.goes_off(moment):
+        return None
+    return decide(moment, chosen, root_node=customer.node, arms=arms or sure(), catalogue=of, draw=draw)
 
 
 def reasons(of: Decided) -> dict[tuple[str, str], str]:
