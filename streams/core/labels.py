@@ -153,19 +153,16 @@ def open_labels(
     """
     if not is_activity(signal):
         return []
-    churn = intent = True
+    waiting: list[str] = []
     for facet in root.facets.values():
         if facet.last_ms > at_ms:
             return []
         for pending in facet.pending:
-            if pending.model == CHURN:
-                churn = False
-            elif pending.model == INTENT:
-                intent = False
+            waiting.append(pending.model)  # noqa: PERF401 - one or two: a comprehension costs more
     opened: list[str] = []
-    if churn and is_anchor(signal, rules):
+    if CHURN not in waiting and is_anchor(signal, rules):
         opened.append(CHURN)
-    if intent and draw_of(signal["id"]) < rules.intent_rate:
+    if INTENT not in waiting and draw_of(signal["id"]) < rules.intent_rate:
         opened.append(INTENT)
     if opened:
         facet = root.facets[node]
