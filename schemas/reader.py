@@ -26,6 +26,8 @@ _INDENT = "    "
 _SIZE = tuple(1 + b // 2 if b < 128 and not b & 1 else 0 for b in range(256))
 # By a first byte below 128: the number.
 _ZIGZAG = tuple(b >> 1 ^ -(b & 1) for b in range(128))
+# By the first two bytes of a longer number that is not negative: its lowest 13 bits.
+_LOW = {bytes((z & 127 | 128, z >> 7 | 128)): z >> 1 for z in range(0, 1 << 14, 2)}
 # Upper four bytes of six-byte numbers: of epoch milliseconds one lasts 8 s, so this is six days of history.
 _HIGH_KEPT = 1 << 16
 _high: dict[bytes, int] = {}
@@ -65,12 +67,11 @@ def _unsigned(raw: bytes, p: int) -> tuple[int, int]:
 
 def _long(raw: bytes, p: int) -> tuple[int, int]:
     """Return the number of two bytes or more at a position, and the position after it."""
-    low, middle = raw[p], raw[p + 1]
-    if middle > 127 and not low & 1:
-        tail = raw[p + 2 : p + 6]
-        high = _high.get(tail)
-        if high is not None:
-            return high + ((low & 127) >> 1) + ((middle & 127) << 6), p + 6
+    high = _high.get(raw[p + 2 : p + 6])
+    if high is not None:
+        low = _LOW.get(raw[p : p + 2])
+        if low is not None:
+            return high + low, p + 6
     z, e = _unsigned(raw, p)
     if e == p + 6:
         if len(_high) >= _HIGH_KEPT:
@@ -81,7 +82,11 @@ def _long(raw: bytes, p: int) -> tuple[int, int]:
 
 def _length(raw: bytes, p: int) -> tuple[int, int]:
     """Return a length, a count or an index at a position, and the position after it."""
-    z, p = _unsigned(raw, p)
+    z, second = raw[p], raw[p + 1] if p + 1 < len(raw) else 0
+    if z > 127 and 0 < second < 128:  # two bytes: what is longer than 63, but not than 8191
+        z, p = z - 128 + (second << 7), p + 2
+    else:
+        z, p = _unsigned(raw, p)
     if z & 1:
         raise MalformedError(f"a negative length or count, {-(z >> 1) - 1}")
     return z >> 1, p
@@ -265,7 +270,8 @@ class _Compiler:
         items = schema["values"] if kind == "map" else schema["items"]
         n, element = self.variable(), self.variable()
         self.add(depth, path, f"{v} = {'{}' if kind == 'map' else '[]'}", "if raw[p]:")
-        self.add(depth + 1, path, f"{n}, p = read_length(raw, p)")
+        self.add(depth + 1, path, f"{n} = SIZE[raw[p]] - 1", "p += 1", f"if {n} < 0:")
+        self.add(depth + 2, path, f"{n}, p = read_length(raw, p - 1)")
         checked = len(self.lines)  # the least size of an item is known when its lines are
         self.add(depth + 1, path, "", _INDENT + "raise MalformedError('%d items are said to come' % " + n + ")")
         if kind == "array" and isinstance(items, str) and items in _PACKED:

@@ -17,6 +17,9 @@ _INDENT = "    "
 _TABLE = 1 << 14
 # High parts of large numbers remembered: of epoch milliseconds one lasts 8 s, so this is six days of history.
 _HIGH_KEPT = 1 << 16
+# Packers of whole arrays of floats remembered, by their length: feature sets are few.
+_PACKED_KEPT = 64
+_PACKED = {"float": "f", "double": "d"}
 _LONG_MIN, _LONG_MAX = -(1 << 63), (1 << 63) - 1
 
 
@@ -48,6 +51,11 @@ def _long(n: int) -> bytes:
     return _LOW[z & (_TABLE - 1)] + _high(z >> 14)
 
 
+@lru_cache(_PACKED_KEPT)
+def _packer(count: int, code: str) -> Callable[..., bytes]:
+    return struct.Struct(f"<{count}{code}").pack
+
+
 class _Compiler:
     """Turns a schema into source: one function per record."""
 
@@ -55,7 +63,7 @@ class _Compiler:
         self.lines: list[str] = []
         self.names: dict[str, str] = {}
         self.constants: dict[str, object] = {"_long": _long, "_double": struct.Struct("<d").pack}
-        self.constants["_float"] = struct.Struct("<f").pack
+        self.constants |= {"_float": struct.Struct("<f").pack, "_packer": _packer}
         self._count = 0
 
     def record(self, schema: Mapping[str, Any], namespace: str) -> str:
@@ -123,6 +131,8 @@ class _Compiler:
             lines.append(f"{indent}{_INDENT}for {key}, {element} in {v}.items():")
             lines += self.value("string", key, inner, space)
             lines += self.value(schema["values"], element, inner, space)
+        elif isinstance(schema["items"], str) and schema["items"] in _PACKED:
+            lines.append(f"{indent}{_INDENT}a(_packer(len({v}), {_PACKED[schema['items']]!r})(*{v}))")
         else:
             lines.append(f"{indent}{_INDENT}for {element} in {v}:")
             lines += self.value(schema["items"], element, inner, space)

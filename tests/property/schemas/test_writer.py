@@ -41,6 +41,14 @@ def test_codec_uses_it_and_reads_it(name: str) -> None:
 
 
 NUMBER = {"type": "record", "name": "N", "fields": [{"name": "n", "type": "long"}]}
+FLOATS = {
+    "type": "record",
+    "name": "F",
+    "fields": [
+        {"name": "f", "type": {"type": "array", "items": "float"}},
+        {"name": "d", "type": {"type": "array", "items": "double"}},
+    ],
+}
 WORDS = {
     "type": "record",
     "name": "W",
@@ -59,6 +67,12 @@ def test_any_text(words: dict[str, str] | None) -> None:
     """Texts in any script, absent or empty maps."""
     assert compiled(WORDS)({"w": words}) == _reference(WORDS, {"w": words})
     assert compiled(WORDS)({}) == b"\x00"
+
+
+@given(st.lists(st.floats(width=32), max_size=80), st.lists(st.floats(), max_size=5))
+def test_any_array_of_floats(singles: list[float], doubles: list[float]) -> None:
+    """Packed at once, they are the same bytes: NaN and infinities included."""
+    assert compiled(FLOATS)({"f": singles, "d": doubles}) == _reference(FLOATS, {"f": singles, "d": doubles})
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1])
