@@ -13,7 +13,7 @@ from streams.core import attribution, labels
 from streams.core.attribution import NOTHING, Attributed, Settled
 from streams.core.catalogue import Catalogue
 from streams.core.consent import note_consent
-from streams.core.decide import WENT_QUIET, Arms, decide, draw_of, timer_signal
+from streams.core.decide import INTENT_SCORES, WENT_QUIET, Arms, decide, draw_of, timer_signal
 from streams.core.facet import fold, new_facet, remember_contact
 from streams.core.features import vector as vector_of
 from streams.core.golden_record import merge
@@ -251,4 +251,4 @@ def _keep_scores(root: Root, scored: Scored, versions: Mapping[str, int], at_ms:
     scores[CHURN] = ScoreState(scored.p_churn, versions[CHURN], at_ms)
     version = versions[INTENT]
     for name, p in scored.intent.items():
-        scores[f"intent.{name}"] = ScoreState(p, version, at_ms)
+        scores[INTENT_SCORES[name]] = ScoreState(p, version, at_ms)

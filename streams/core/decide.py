@@ -33,8 +33,8 @@ Arms = Callable[[Sequence[str], Sequence[float]], Sequence[tuple[float, float]]]
 # Model that learns from decisions' rewards.
 PROPENSITY = "propensity"
 
-# How a decision names the scores of intent.
-_INTENT_NAMES = {name: f"intent.{name}" for name in INTENTS}
+# How decisions and the customer's state name the scores of intent.
+INTENT_SCORES = {name: f"intent.{name}" for name in INTENTS}
 
 # What time itself can set off: the churn horizon passed without a sign of life.
 WENT_QUIET = "went_quiet"
@@ -125,7 +125,7 @@ def decide(
     policy = catalogue.policy
     control = in_control(root_node, policy.control_share, policy.control_salt)
     options, filtered = eligible(trigger, moment, policy, control=control)
-    candidates, hold_p = _weigh(options, moment, arms, catalogue)
+    candidates, hold_p = _weigh(options, moment, arms, catalogue) if options else ([], 1.0)
     chosen = choose([c["probability"] for c in candidates], draw) if candidates else None
     acts = chosen is not None and not control
     picked = None if chosen is None else candidates[chosen]
@@ -151,7 +151,7 @@ def decide(
         "filtered": filtered,
         "features": list(vector),
         "feature_set": FEATURE_SET,
-        "scores": {"churn": scores.churn, **{_INTENT_NAMES[name]: p for name, p in scores.intent.items()}},
+        "scores": {"churn": scores.churn, **{INTENT_SCORES[name]: p for name, p in scores.intent.items()}},
         "model_versions": dict(scores.versions),
         "catalogue_version": catalogue.version,
     }
@@ -167,8 +167,6 @@ def _weigh(
     options: Sequence[Option], moment: Moment, arms: Arms, catalogue: Catalogue
 ) -> tuple[list[Candidate], float]:
     """Return the options with the terms of their scores and their probabilities, and the probability of hold."""
-    if not options:
-        return [], 1.0
     active = [each for each in catalogue.contexts if each.when.holds(moment)]
     levers: dict[str, float] = {}
     candidates: list[Candidate] = []
