@@ -46,8 +46,11 @@ def is_alive(pid: int) -> bool:
 def demo(folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run `sada demo` in FOLDER/demo, its output in FOLDER/log."""
     command = [sys.executable, "-m", "streams.cli", "demo", "--var", str(folder / "demo"), *options]
+    # A shell's background job ignores Ctrl-C, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    signal.signal(signal.SIGINT, before)
     try:
         yield process
     finally:
