@@ -56,7 +56,7 @@ class Learner(Protocol):
         ...
 
     def snapshot_bytes(self) -> bytes:
-        """Return what a scorer needs, pickled: to be sealed before it leaves the process."""
+        """Return what a scorer needs, as plain numbers: to be sealed before it leaves the process."""
         ...
 
     def metrics(self) -> Mapping[str, float]:

@@ -1,6 +1,5 @@
 """Churn: the probability that the customer does nothing within the horizon. Online logistic regression on River."""
 
-import pickle
 from collections.abc import Sequence
 
 from river import linear_model, optim
@@ -8,13 +7,12 @@ from river import linear_model, optim
 from models.base import CHURNED, STAYED
 from models.checks import check_features, check_label, check_probabilities
 from models.metrics import BinaryMetrics
-from models.scaling import FlooredScaler
+from models.plain import linear_bytes
+from models.scaling import FlooredScaler, fold
 from models.steps import SettlingStep
 from schemas.features import FEATURE_NAMES, FEATURE_SET, INDEX
 from schemas.views import ExampleView
 
-# Before any snapshot: a fifth. It decides nothing, since nothing is ranked by a score of version 0 alone.
-PRIOR_P_CHURN = 0.2
 # Ridge: keeps weights of features that say nothing near zero, costs nothing measurable on those that do.
 L2 = 1e-4
 
@@ -62,8 +60,9 @@ class ChurnLearner:
         return p
 
     def snapshot_bytes(self) -> bytes:
-        """Return scaler and model, pickled."""
-        return pickle.dumps((self.scaler, self.model), protocol=5)
+        """Return the model with its scaler folded in, as plain numbers."""
+        weights, intercept = fold(self.scaler, self.model.weights, self.model.intercept, FEATURE_NAMES)
+        return linear_bytes((CHURNED,), [weights], [intercept])
 
     def metrics(self) -> dict[str, float]:
         """Return the prequential metrics."""

@@ -1,6 +1,5 @@
 """Intent: what the customer does next. Online softmax regression on River."""
 
-import pickle
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -8,13 +7,12 @@ from river import linear_model, optim
 
 from models.checks import check_features, check_label, check_probabilities
 from models.metrics import ClassMetrics
-from models.scaling import FlooredScaler
+from models.plain import linear_bytes
+from models.scaling import FlooredScaler, fold
 from models.steps import SettlingStep
 from schemas.features import FEATURE_NAMES, FEATURE_SET, INTENTS
 from schemas.views import ExampleView
 
-# Before any snapshot: most signals are followed by another look or by nothing.
-PRIOR_INTENTS: dict[str, float] = {"browse": 0.5, "buy": 0.1, "return": 0.02, "complain": 0.03, "leave": 0.35}
 # River's softmax has no intercept of its own: a feature that is always 1.
 BIAS = "bias"
 
@@ -57,8 +55,10 @@ class IntentLearner:
         return predicted
 
     def snapshot_bytes(self) -> bytes:
-        """Return scaler and model, pickled."""
-        return pickle.dumps((self.scaler, self.model), protocol=5)
+        """Return the model with its scaler folded in, as plain numbers."""
+        each = [self.model.weights[intent] for intent in INTENTS]
+        rows = [fold(self.scaler, weights, weights.get(BIAS, 0.0), FEATURE_NAMES) for weights in each]
+        return linear_bytes(INTENTS, [weights for weights, _ in rows], [intercept for _, intercept in rows])
 
     def metrics(self) -> dict[str, float]:
         """Return the prequential metrics."""

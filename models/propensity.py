@@ -9,36 +9,19 @@ Agrawal and Goyal, Thompson Sampling for Contextual Bandits with Linear Payoffs,
 Bishop, Pattern Recognition and Machine Learning, 2006, section 3.3.
 """
 
-import pickle
 from collections.abc import Sequence
 
+import numpy as np
 from river import linear_model
 
 from models.base import REWARD, ExampleError
 from models.checks import check_features, check_reward
 from models.metrics import BinaryMetrics
-from schemas.features import FEATURE_SET, INDEX
+from models.plain import arms_bytes
+from models.priors import INPUTS, PRIOR_MEAN, context_of
+from schemas.features import FEATURE_SET
 from schemas.views import ExampleView
 
-# What an arm sees, and the value at which a feature counts as 1: seven and a bias make eight, which is the size that
-# River allocates, and keeps an arm at 1.6 kB. Is the customer away, off rhythm, loyal, about to buy, cross, pestered,
-# responsive?
-CONTEXT: tuple[tuple[str, float], ...] = (
-    ("idle_days", 3.0),
-    ("gap_ratio", 3.0),
-    ("orders", 3.0),
-    ("cart_items", 2.0),
-    ("mood", 1.0),
-    ("contacts_7d", 2.0),
-    ("responses_30d", 2.0),
-)
-# Scaled context is clipped here, so that no single customer has much leverage on an arm.
-MAX_CONTEXT = 2.0
-
-# An arm never tried: one contact in ten is answered, give or take two; a context feature may shift that by one in ten.
-PRIOR_MEAN = 0.1
-PRIOR_BIAS_SD = 0.2
-PRIOR_WEIGHT_SD = 0.1
 # Deviation of a reward around its mean: that of a yes or no with probability 0.15.
 NOISE_SD = 0.35
 
@@ -47,19 +30,6 @@ NOISE_SD = 0.35
 MAX_ARMS = 200
 # Two names of the catalogue, 60 characters each, and what stands between them.
 MAX_ARM_LENGTH = 128
-
-_POSITIONS = tuple((INDEX[name], PRIOR_WEIGHT_SD / scale) for name, scale in CONTEXT)
-_LIMIT = MAX_CONTEXT * PRIOR_WEIGHT_SD
-# Names of the regression's inputs, in the order in which River lays them out.
-INPUTS: tuple[str, ...] = ("bias", *(name for name, _ in CONTEXT))
-
-
-def context_of(vector: Sequence[float]) -> list[float]:
-    """Return an arm's inputs: bias and context, in units of the prior's deviation, shape (8,).
-
-    In these units the prior over the weights is a unit normal, which is the one River's regression starts from.
-    """
-    return [PRIOR_BIAS_SD, *(min(max(vector[at] * scale, -_LIMIT), _LIMIT) for at, scale in _POSITIONS)]
 
 
 class PropensityLearner:
@@ -103,8 +73,19 @@ class PropensityLearner:
         return arm
 
     def snapshot_bytes(self) -> bytes:
-        """Return the arms, pickled."""
-        return pickle.dumps(self.arms, protocol=5)
+        """Return every arm's posterior, as plain numbers.
+
+        Notes
+        -----
+        From the precision, which River adds up exactly, rather than from the covariance that it updates step by step.
+        """
+        means, covariances = [], []
+        for model in self.arms.values():
+            order = [model._idx[given] for given in INPUTS]  # noqa: SLF001 - River has no public posterior
+            covariance = np.linalg.inv(model._ss_arr)[np.ix_(order, order)]  # noqa: SLF001
+            covariances.append(covariance.tolist())
+            means.append((covariance @ model._eta_arr[order]).tolist())  # noqa: SLF001
+        return arms_bytes(list(self.arms), means, covariances)
 
     def metrics(self) -> dict[str, float]:
         """Return the prequential metrics; ``base_rate`` is the mean reward."""

@@ -1,18 +1,20 @@
 """The table of models.
 
 Adding one: a learner class that satisfies ``base.Learner``, a function that puts its snapshot into a scorer set, a row.
+
+A learner's module is imported when the first learner is made: River brings SciPy, pandas and scikit-learn, which cost
+seconds of CPU, and a worker that only scores needs none of them.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.base import Learner
-from models.churn import ChurnLearner
-from models.intent import IntentLearner
-from models.propensity import PropensityLearner
-from models.scorers import ScorerSet, arms_of, linear_of_churn, linear_of_intent, require_finite
+from models.base import CHURNED, Learner
+from models.plain import arms_of, linear_of
+from models.scorers import Arms, LinearScorer, ScorerSet, require_finite
 from models.snapshot import SnapshotError, unseal
+from schemas.features import FEATURE_NAMES, INTENTS
 from schemas.views import SnapshotView
 
 # Takes the set in use, the version and what the snapshot held; returns the set to use from now on.
@@ -37,20 +39,39 @@ class ModelSpec:
     doc: str
 
 
+def _churn() -> Learner:
+    from models.churn import ChurnLearner  # noqa: PLC0415 - imports River
+
+    return ChurnLearner()
+
+
+def _intent() -> Learner:
+    from models.intent import IntentLearner  # noqa: PLC0415 - imports River
+
+    return IntentLearner()
+
+
+def _propensity() -> Learner:
+    from models.propensity import PropensityLearner  # noqa: PLC0415 - imports River
+
+    return PropensityLearner()
+
+
 def _install_churn(scorers: ScorerSet, version: int, loaded: Any) -> ScorerSet:
-    scorer = linear_of_churn(loaded)
+    scorer = LinearScorer(*linear_of(loaded, (CHURNED,), len(FEATURE_NAMES)))
     require_finite("churn", scorer.weights, scorer.intercepts)
     return scorers.with_linear("churn", version, scorer)
 
 
 def _install_intent(scorers: ScorerSet, version: int, loaded: Any) -> ScorerSet:
-    scorer = linear_of_intent(loaded)
+    scorer = LinearScorer(*linear_of(loaded, INTENTS, len(FEATURE_NAMES)))
     require_finite("intent", scorer.weights, scorer.intercepts)
     return scorers.with_linear("intent", version, scorer)
 
 
 def _install_propensity(scorers: ScorerSet, version: int, loaded: Any) -> ScorerSet:
-    arms = arms_of(loaded)
+    names, means, covariances = arms_of(loaded)
+    arms = Arms({name: row for row, name in enumerate(names)}, means, covariances)
     require_finite("propensity", arms.means, arms.covariances)
     return scorers.with_arms("propensity", version, arms)
 
@@ -58,9 +79,9 @@ def _install_propensity(scorers: ScorerSet, version: int, loaded: Any) -> Scorer
 MODELS: Mapping[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        ModelSpec("churn", ChurnLearner, _install_churn, "Will the customer do nothing within the horizon?"),
-        ModelSpec("intent", IntentLearner, _install_intent, "What will the customer do next?"),
-        ModelSpec("propensity", PropensityLearner, _install_propensity, "What reward will this action earn now?"),
+        ModelSpec("churn", _churn, _install_churn, "Will the customer do nothing within the horizon?"),
+        ModelSpec("intent", _intent, _install_intent, "What will the customer do next?"),
+        ModelSpec("propensity", _propensity, _install_propensity, "What reward will this action earn now?"),
     )
 }
 

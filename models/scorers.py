@@ -9,16 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.base import Posterior, Scores, Vector
-from models.churn import PRIOR_P_CHURN
-from models.intent import BIAS, PRIOR_INTENTS
-from models.propensity import INPUTS, PRIOR_MEAN, context_of
-from models.scaling import fold
+from models.priors import INPUTS, PRIOR_INTENTS, PRIOR_MEAN, PRIOR_P_CHURN, context_of
 from models.snapshot import SnapshotError
 from schemas.features import FEATURE_NAMES, INTENTS
 
@@ -57,38 +53,6 @@ class Arms:
     rows: Mapping[str, int] = field(default_factory=dict)
     means: Array = field(default_factory=lambda: np.zeros((0, len(INPUTS))))
     covariances: Array = field(default_factory=lambda: np.zeros((0, len(INPUTS), len(INPUTS))))
-
-
-def linear_of_churn(loaded: Any) -> LinearScorer:
-    """Return the scorer of (scaler, logistic regression)."""
-    scaler, model = loaded
-    weights, intercept = fold(scaler, model.weights, model.intercept, FEATURE_NAMES)
-    return LinearScorer(weights[np.newaxis, :], np.array([intercept]))
-
-
-def linear_of_intent(loaded: Any) -> LinearScorer:
-    """Return the scorer of (scaler, softmax regression)."""
-    scaler, model = loaded
-    rows = [fold(scaler, model.weights[i], model.weights[i].get(BIAS, 0.0), FEATURE_NAMES) for i in INTENTS]
-    return LinearScorer(np.stack([weights for weights, _ in rows]), np.array([intercept for _, intercept in rows]))
-
-
-def arms_of(loaded: Any) -> Arms:
-    """Return every arm's posterior.
-
-    Notes
-    -----
-    From the precision, which River adds up exactly, rather than from the covariance that it updates step by step.
-    """
-    if not loaded:
-        return Arms()
-    covariances, means = [], []
-    for model in loaded.values():
-        order = [model._idx[given] for given in INPUTS]  # noqa: SLF001 - River has no public posterior
-        covariance = np.linalg.inv(model._ss_arr)[np.ix_(order, order)]  # noqa: SLF001
-        covariances.append(covariance)
-        means.append(covariance @ model._eta_arr[order])  # noqa: SLF001
-    return Arms({name: row for row, name in enumerate(loaded)}, np.stack(means), np.stack(covariances))
 
 
 def _prior_linear() -> dict[str, LinearScorer]:

@@ -1,12 +1,14 @@
-"""Sealing and opening what a learner publishes or keeps: pickles travel over Kafka only under a code of their own.
+"""Sealing and opening what a learner publishes or keeps: nothing of it is read before its code was found right.
 
-Unpickling runs whatever the bytes say, so the order is: size, HMAC-SHA256, version, feature set, and only then an
-unpickler that knows the few names River's models need, each by its exact name.
+The order is: size, HMAC-SHA256, version, feature set, and only then the bytes. A snapshot, which every worker reads, is
+plain numbers; the state, which only the learner's own worker reads, is a pickle. Unpickling runs whatever the bytes
+say, so its unpickler knows the few names that River's models need, each by its exact name.
 """
 
 import hashlib
 import hmac
 import io
+import json
 import pickle
 import struct
 from collections.abc import Mapping
@@ -19,6 +21,9 @@ from schemas.views import SnapshotView
 MAX_MODEL_BYTES = 900_000
 # 64-bit, little-endian, signed: lengths and numbers under the code.
 _NUMBER = struct.Struct("<q")
+
+# How pickles of protocol 2 and higher begin; JSON never does.
+_PICKLED = b"\x80"
 
 # A snapshot is for everybody's scorers; a state is a learner's own. The one never passes for the other.
 Purpose = Literal["snapshot", "state"]
@@ -58,7 +63,8 @@ _ALLOWED: frozenset[tuple[str, str]] = frozenset(
 class SnapshotError(ValueError):
     """A snapshot that is not loaded; ``code`` is stable, the message says what is wrong with which.
 
-    Codes: too-large, bad-mac, old-version, wrong-feature-set, unknown-model, forbidden-name, bad-pickle, bad-model.
+    Codes: too-large, bad-mac, old-version, wrong-feature-set, unknown-model, old-form, bad-json, bad-model; of a state
+    also forbidden-name and bad-pickle.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -84,7 +90,7 @@ def seal(
     ----------
     key : at least 32 bytes (``Settings.secret("snapshot_key")``)
     position : next offset of the examples partition
-    model_bytes : a pickle of our own
+    model_bytes : of a snapshot what ``models.plain`` writes, of a state a pickle of our own
 
     Raises
     ------
@@ -109,7 +115,7 @@ def seal(
 
 
 def unseal(view: SnapshotView, key: bytes, *, newer_than: int = 0, purpose: Purpose = "snapshot") -> Any:
-    """Check a snapshot and return the object that it holds.
+    """Check a snapshot or a state and return what it holds: JSON's values, or the object that was pickled.
 
     Parameters
     ----------
@@ -118,7 +124,7 @@ def unseal(view: SnapshotView, key: bytes, *, newer_than: int = 0, purpose: Purp
     Raises
     ------
     SnapshotError
-        with its code; nothing was unpickled unless the code was right
+        with its code; nothing was read, still less unpickled, unless the code was right
     """
     name = f"{view['model']!r} version {view['version']}"
     if len(view["model_bytes"]) > MAX_MODEL_BYTES:
@@ -129,7 +135,7 @@ def unseal(view: SnapshotView, key: bytes, *, newer_than: int = 0, purpose: Purp
         raise SnapshotError("old-version", f"{name} is not newer than version {newer_than}, which is loaded")
     if view["feature_set"] != FEATURE_SET:
         raise SnapshotError("wrong-feature-set", f"{name} is of {view['feature_set']!r}; this is {FEATURE_SET!r}")
-    return _load(view["model_bytes"], name)
+    return (_load if purpose == "state" else _read)(view["model_bytes"], name)
 
 
 def _mac(view: SnapshotView, key: bytes, purpose: Purpose) -> bytes:
@@ -159,6 +165,15 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) not in _ALLOWED:
             raise SnapshotError("forbidden-name", f"asks for {module}.{name}, which no model of ours needs")
         return super().find_class(module, name)
+
+
+def _read(raw: bytes, name: str) -> Any:
+    if raw.startswith(_PICKLED):
+        raise SnapshotError("old-form", f"{name} is a pickle, as older releases sealed them; the next one will be read")
+    try:
+        return json.loads(raw.decode())
+    except (ValueError, RecursionError) as exc:
+        raise SnapshotError("bad-json", f"{name} cannot be read: {type(exc).__name__}: {exc}") from exc
 
 
 def _load(raw: bytes, name: str) -> Any:

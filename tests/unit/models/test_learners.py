@@ -4,13 +4,15 @@ import math
 import random
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from models.base import ExampleError, Learner
-from models.churn import PRIOR_P_CHURN, ChurnLearner
-from models.intent import PRIOR_INTENTS, IntentLearner
-from models.propensity import INPUTS, MAX_ARMS, NOISE_SD, PRIOR_MEAN, PropensityLearner, context_of
+from models.churn import ChurnLearner
+from models.intent import IntentLearner
+from models.priors import INPUTS, PRIOR_INTENTS, PRIOR_MEAN, PRIOR_P_CHURN, context_of
+from models.propensity import MAX_ARM_LENGTH, MAX_ARMS, NOISE_SD, PropensityLearner
 from models.registry import MODELS, load
 from models.scorers import ScorerSet
 from models.snapshot import seal
@@ -207,6 +209,17 @@ def test_the_arm_that_learned_longest_ago_makes_room(make_example: MakeExample) 
     assert len(learner.arms) == MAX_ARMS
     assert {"a/0", "new/one"} <= set(learner.arms)
     assert "a/1" not in learner.arms
+
+
+def test_the_largest_bandit_there_can_be_travels(make_example: MakeExample) -> None:
+    """Every arm, with the longest name, in letters that JSON writes at length, is installed number for number."""
+    learner = PropensityLearner()
+    names = [f"{i:03}".ljust(MAX_ARM_LENGTH, "\U0001f600") for i in range(MAX_ARMS)]
+    learner.learn_many([make_example("propensity", arm=name, reward=0.3) for name in names])
+    scorers = installed(learner)
+    assert list(scorers.arms.rows) == names
+    order = [learner.arms[names[7]]._idx[given] for given in INPUTS]
+    assert (scorers.arms.covariances[7] == np.linalg.inv(learner.arms[names[7]]._ss_arr)[np.ix_(order, order)]).all()
 
 
 BAD: list[tuple[str, dict[str, object], str]] = [

@@ -1,5 +1,6 @@
-"""A snapshot that was not sealed by us, for us, for now, is not loaded; and nothing of it is unpickled."""
+"""What was not sealed by us, for us, for now, is not loaded; and nothing of it is read, still less unpickled."""
 
+import json
 import os
 import pickle
 import random
@@ -11,9 +12,10 @@ import pytest
 from models import snapshot
 from models.churn import ChurnLearner
 from models.intent import IntentLearner
+from models.propensity import PropensityLearner
 from models.registry import load
 from models.scorers import ScorerSet
-from models.snapshot import MAX_MODEL_BYTES, SnapshotError, seal, unseal
+from models.snapshot import MAX_MODEL_BYTES, Purpose, SnapshotError, seal, unseal
 from schemas.views import SnapshotView
 
 KEY = bytes(range(32))
@@ -33,28 +35,46 @@ def sealed(model_bytes: bytes | None = None, **fields: object) -> SnapshotView:
     return seal(KEY, **(given | fields))  # type: ignore[arg-type]  # the table above has the right types
 
 
-def refused(view: SnapshotView, key: bytes = KEY, newer_than: int = 0) -> str:
+def refused(view: SnapshotView, key: bytes = KEY, newer_than: int = 0, purpose: Purpose = "snapshot") -> str:
     with pytest.raises(SnapshotError) as caught:
-        unseal(view, key, newer_than=newer_than)
+        unseal(view, key, newer_than=newer_than, purpose=purpose)
     return caught.value.code
 
 
 def test_a_sealed_snapshot_opens() -> None:
-    scaler, model = unseal(sealed(), KEY)
-    assert type(scaler).__name__ == "FlooredScaler"
-    assert model.intercept == 0.0
+    held = unseal(sealed(), KEY)
+    assert (held["classes"], held["intercepts"]) == (["1"], [0.0])
 
 
-def test_every_bit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No flipped bit of the model or of the code gets as far as the unpickler."""
+def test_a_snapshot_of_an_older_release_is_refused_by_name_and_never_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot, "_load", lambda raw, name: pytest.fail("unpickled"))
-    view = sealed(model_bytes=b"x" * 40)
+    learner = ChurnLearner()
+    assert refused(sealed(model_bytes=pickle.dumps((learner.scaler, learner.model), protocol=5))) == "old-form"
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[" * 100_000, b"nonsense"])
+def test_what_is_no_json_is_an_error_of_ours(raw: bytes) -> None:
+    assert refused(sealed(model_bytes=raw)) == "bad-json"
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail a test in which anything gets as far as a reader."""
+    for reader in ("_load", "_read"):
+        monkeypatch.setattr(snapshot, reader, lambda raw, name: pytest.fail("read"))
+
+
+@pytest.mark.usefixtures("unread")
+@pytest.mark.parametrize("purpose", ["snapshot", "state"])
+def test_every_bit_counts(purpose: Purpose) -> None:
+    """No flipped bit of the model or of the code gets as far as a reader."""
+    view = sealed(model_bytes=b"x" * 40, purpose=purpose)
     for field, whole in (("model_bytes", view["model_bytes"]), ("mac", view["mac"])):
         for bit in range(len(whole) * 8):
             flipped = bytearray(whole)
             flipped[bit // 8] ^= 1 << bit % 8
             changed = cast("SnapshotView", view | {field: bytes(flipped)})
-            assert refused(changed) == "bad-mac"
+            assert refused(changed, purpose=purpose) == "bad-mac"
 
 
 @pytest.mark.parametrize(
@@ -72,13 +92,13 @@ def test_every_bit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         {"mac": bytes(32)},
     ],
 )
-def test_every_field_counts(monkeypatch: pytest.MonkeyPatch, swapped: dict[str, object]) -> None:
-    monkeypatch.setattr(snapshot, "_load", lambda raw, name: pytest.fail("unpickled"))
+@pytest.mark.usefixtures("unread")
+def test_every_field_counts(swapped: dict[str, object]) -> None:
     assert refused({**sealed(), **swapped}) == "bad-mac"  # type: ignore[typeddict-item]
 
 
-def test_another_key_does_not_open_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "_load", lambda raw, name: pytest.fail("unpickled"))
+@pytest.mark.usefixtures("unread")
+def test_another_key_does_not_open_it() -> None:
     assert refused(sealed(), key=bytes(32)) == "bad-mac"
 
 
@@ -132,20 +152,34 @@ GADGETS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("gadget", GADGETS)
 def test_even_sealed_by_us_no_gadget_is_loaded(gadget: str) -> None:
-    assert refused(sealed(model_bytes=GADGETS[gadget]())) == "forbidden-name"
+    assert refused(sealed(model_bytes=GADGETS[gadget](), purpose="state"), purpose="state") == "forbidden-name"
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x80\x05", b"nonsense", pickle.dumps(1)[:-1], b"\x80\x05h\x07."])
 def test_a_broken_pickle_is_an_error_of_ours(raw: bytes) -> None:
-    assert refused(sealed(model_bytes=raw)) == "bad-pickle"
+    assert refused(sealed(model_bytes=raw, purpose="state"), purpose="state") == "bad-pickle"
 
 
 def test_what_is_no_model_is_not_installed() -> None:
     held: object
-    for held in (1, (1, 2), {}, "churn"):
+    linear = json.loads(ChurnLearner().snapshot_bytes())
+    arms = json.loads(PropensityLearner().snapshot_bytes())
+    bad_arms = [{**arms, "arms": names} for names in (["a"], ["a", "a"], [1], "ab", None)]
+    bad_arms += [{**arms, "inputs": arms["inputs"][1:]}, {**arms, "arms": ["a"], "means": [[0.0] * 8]}]
+    bad_linear = [
+        {**linear, "classes": ["0"]},
+        {**linear, "weights": [linear["weights"][0][1:]]},
+        {**linear, "weights": [[None] * 34]},
+        {**linear, "weights": "x"},
+        {**linear, "intercepts": [[0.0]]},
+        {**linear, "more": 1},
+    ]
+    given = [("churn", held) for held in (1, [1, 2], {}, "churn", None, *bad_linear)]
+    given += [("propensity", held) for held in (1, linear, *bad_arms)]
+    for model, held in given:
         with pytest.raises(SnapshotError) as caught:
-            load(ScorerSet(), sealed(model_bytes=pickle.dumps(held)), KEY)
-        assert caught.value.code == "bad-model"
+            load(ScorerSet(), sealed(model=model, model_bytes=json.dumps(held).encode()), KEY)
+        assert caught.value.code == "bad-model", held
 
 
 def test_weights_that_are_not_finite_are_not_installed() -> None:

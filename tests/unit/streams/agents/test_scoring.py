@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from models.base import Learner
-from models.churn import PRIOR_P_CHURN, ChurnLearner
+from models.churn import ChurnLearner
+from models.priors import PRIOR_P_CHURN
 from models.registry import MODELS
 from models.snapshot import seal
 from schemas.features import FEATURE_NAMES, FEATURE_SET
@@ -70,8 +71,8 @@ def test_a_snapshot_is_swapped_in_whole() -> None:
         (b"churn", b"garbage", "unknown", "bad-frame"),
         (b"churn", snapshot(9, key=bytes(32)), "churn", "bad-mac"),
         (b"churn", snapshot(1), "churn", "old-version"),
-        (b"churn", snapshot(9, model_bytes=pickle.dumps(print)), "churn", "forbidden-name"),
-        (b"churn", snapshot(9, model_bytes=pickle.dumps(7)), "churn", "bad-model"),
+        (b"churn", snapshot(9, model_bytes=pickle.dumps(print)), "churn", "old-form"),
+        (b"churn", snapshot(9, model_bytes=b"7"), "churn", "bad-model"),
         (b"intent", snapshot(9), "churn", "wrong-key"),
         (b"churn", snapshot(9, model="intent"), "intent", "wrong-key"),
         (b"mood", snapshot(9, model="mood"), "unknown", "unknown-model"),
