@@ -104,7 +104,7 @@ class Clients:
         """End the SDKs' threads and the connection to Kafka: before Kafka ends, or it would be missed aloud."""
         for client in (self._web, self._app):
             client.join()
-            # What Ctrl-C left in the queue nobody takes any more: without this a flush in another thread waits for ever.
+            # What Ctrl-C left in the queue nobody takes any more, and a flush in another thread would wait for it.
             while not client.queue.empty():
                 client.queue.get_nowait()
                 client.queue.task_done()

@@ -11,7 +11,7 @@ from schemas.codecs import Codecs
 def test_a_flush_ends_when_the_clients_are_closed_in_its_middle() -> None:
     """Ctrl-C: the process would wait for the flush's thread for ever."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = "127.0.0.1:{}".format(silent.getsockname()[1])
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
         clients = Clients(gateway=f"http://{address}", write_key="k", kafka=address, codecs=Codecs(str), partitions=1)
         clients._web.join()  # nobody sends any more
         clients.send(Doing(1_000, "web", "page", "Home", {"anonymous_id": "b-1"}, {}, {}, {}))
