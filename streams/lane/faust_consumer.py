@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 # 5 ms: while some partitions are full, look again soon whether they have room.
 FULL_WAIT_S = 0.005
 FETCH_TIMEOUT_S = 1.0
+# 64 KiB, some 150 signals: a fetch that gathers waits for no more than that.
+GATHER_BYTES = 64 * 1024
+# 50 ms without a record: the stream is quiet, and the next record need not wait for company.
+QUIET_AFTER_S = 0.05
 # 1 s: lag is for people and alarms.
 WATCH_EVERY_S = 1.0
 # 10,000: one fetch hands over so many records at most, some 15 ms of work in the consumer's thread.
@@ -87,12 +91,24 @@ class LaneConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  
         return chunks
 
     async def _fetch_chunks(self, wanted: frozenset[Any], timeout_s: float) -> list[Chunk]:
-        fetched = await self._fetch_records(
-            self._ensure_consumer(), wanted, timeout=timeout_s, max_records=MOST_PER_FETCH
-        )
+        consumer = self._ensure_consumer()
+        first_s = min(timeout_s, QUIET_AFTER_S)
+        fetched = await self._fetch_records(consumer, wanted, timeout=first_s, max_records=MOST_PER_FETCH)
+        if not fetched and timeout_s > first_s:
+            self._gather(consumer, False)
+            rest_s = timeout_s - first_s
+            fetched = await self._fetch_records(consumer, wanted, timeout=rest_s, max_records=MOST_PER_FETCH)
+        if fetched:
+            self._gather(consumer, True)
         # No await since the records were drained: a seek in this thread comes either before both or after both.
         epoch = self._lane.epoch
         return [Chunk(epoch, tp.topic, tp.partition, records_of(records)) for tp, records in fetched.items() if records]
+
+    def _gather(self, consumer: Any, busy: bool) -> None:
+        """Say how the next fetch waits: for the first byte, or, while records come, a little for more."""
+        config, fetcher = self._lane.config, consumer._fetcher  # noqa: SLF001 - read by aiokafka at each request
+        fetcher._fetch_min_bytes = GATHER_BYTES if busy else 1  # noqa: SLF001
+        fetcher._fetch_max_wait_ms = config.fetch_gather_ms if busy else config.fetch_wait_ms  # noqa: SLF001
 
     async def seek_all(self, offsets: Mapping[Any, int], revocations: int) -> None:
         """Seek all at once, and accept from there on what is drained."""

@@ -133,6 +133,7 @@ class Stage(Generic[V]):
     dead_letter : how a failure is written
     max_batch : most records per transaction. Larger is faster and slower to answer: 1,000 costs a
         commit of about 10 ms per 1,000 records
+    linger_ms : how long a batch that is not full waits for more; None: as long as ``LaneConfig.commit_linger_ms``
     """
 
     name: str
@@ -144,3 +145,4 @@ class Stage(Generic[V]):
     dead_letter: Callable[[Failure], Output]
     due_ms: Callable[[V], int | None] = never_due
     max_batch: int = 1000
+    linger_ms: int | None = None

@@ -90,6 +90,7 @@ class Partition(Generic[V]):
             stage, store, message_max_bytes=config.message_max_bytes, decoded_keys=config.decoded_keys
         )
         self._config = config
+        self._linger_s = (config.commit_linger_ms if stage.linger_ms is None else stage.linger_ms) / 1000
         self._observer = observer
         self._around = around
         self._pending: deque[list[Record]] = deque()
@@ -152,6 +153,7 @@ class Partition(Generic[V]):
             self._pending.clear()
             self._fed.clear()
             self.pending_records = 0
+            self._state.notify_all()
             while self._running:
                 self._state.wait()
 
@@ -250,7 +252,7 @@ class Partition(Generic[V]):
 
     def _linger(self) -> None:
         """Wait a little for a batch that is not full; the lock is free meanwhile."""
-        linger_s = self._config.commit_linger_ms / 1000
+        linger_s = self._linger_s
         if not linger_s or not self._pending:
             return
         until = time.monotonic() + linger_s

@@ -118,6 +118,8 @@ def test_background_task_is_one_that_a_subclass_replaces_by_name(owner: type[Ser
         (driver.AIOKafkaConsumerThread._create_worker_consumer, ["isolation_level", "fetch_max_wait_ms=1500"]),
         (AIOKafkaConsumer.start, ["self._isolation_level", "self._fetch_max_wait_ms", "self._coordinator"]),
         (AIOKafkaConsumer.__init__, ["self._isolation_level", "self._fetch_max_wait_ms", "self._subscription"]),
+        # Both are read anew for each fetch, so the lane may change them in between.
+        (Fetcher._get_actions_per_node, ["self._fetch_max_wait_ms", "self._fetch_min_bytes"]),
         (TopicPartitionState.__init__, ["self.lso", "self.highwater"]),
         (SubscriptionState.__init__, ["self._subscription"]),
         # A set that is empty means all partitions to aiokafka; a paused one is not fetched.
