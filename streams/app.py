@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
+from models import registry
 from schemas import topics
 from schemas.identifiers import Hasher
 from streams import logs, metrics
@@ -29,6 +30,7 @@ from streams.core.labels import LabelRules
 from streams.lane.app import build, run
 from streams.lane.config import LaneConfig
 from streams.lane.job import Stage
+from streams.lane.lane import Lane
 from streams.lane.metrics import PrometheusObserver
 from streams.settings import Settings
 
@@ -39,6 +41,9 @@ MAX_BATCH = 1_000
 
 # A worker that has no models yet decides with their priors; it waits so long for those that there are, seconds.
 _CAUGHT_UP_S = 30.0
+
+# How often a worker that owns no learner looks whether it does now, seconds.
+_LOOK_EVERY_S = 0.5
 
 
 def _customers(settings: Settings, wire: Wire, brain: Callable[[], Brain]) -> Stage[Any]:
@@ -151,8 +156,19 @@ def run_worker(settings: Settings) -> int:
         async def tick() -> None:
             await _tick(settings, wire)
 
-        beside = [serve_metrics, tick] if settings.tick_s else [serve_metrics]
+        async def make_ready_to_learn() -> None:
+            await _preload_when_learning(app.lane)
+
+        beside = [serve_metrics, make_ready_to_learn, *([tick] if settings.tick_s else [])]
         return run(app, beside=beside)
+
+
+async def _preload_when_learning(lane: Lane) -> None:
+    """Import River in a thread once this worker owns a learner: in a batch, customers would wait for it."""
+    while not any(stage == learners.NAME for stage, _ in lane.partitions):  # noqa: ASYNC110 - rebalances tell nobody
+        await asyncio.sleep(_LOOK_EVERY_S)
+    await asyncio.to_thread(registry.preload)
+    await asyncio.Event().wait()  # what runs beside the lane runs as long as it
 
 
 async def _tick(settings: Settings, wire: Wire) -> None:

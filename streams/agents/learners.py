@@ -23,6 +23,9 @@ from streams.lane.job import Batch, Failure, Output, Record, Result, Stage, Stat
 
 NAME = "learners"
 
+# 500 ms: every batch writes a model whole into the changelog, some 10 kB and a transaction, and nobody waits for it.
+LINGER_MS = 500
+
 METRICS = {
     name: Gauge(f"sada_model_{name}", text, ["model"])
     for name, text in {
@@ -251,4 +254,5 @@ def learners_stage(
         encode=lambda state: encode_state(state, key),
         decode=lambda raw: decode_state(raw, key),
         dead_letter=dead_letter,
+        linger_ms=LINGER_MS,
     )

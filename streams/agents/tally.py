@@ -60,9 +60,11 @@ class Tally:
             REWARDED.labels(group, settled.contact.action).inc()
 
     def _decided(self, effects: Effects) -> None:
-        for decision in effects.decisions:
-            DECISIONS.labels(decision["trigger"], decision["action"] or "", decision["hold"] or "").inc()
-            for filtered in decision["filtered"]:
-                FILTERED.labels(filtered["action"], filtered["reason"]).inc()
-        for action in effects.actions:
-            ACTIONS.labels(action["action"], action["channel"]).inc()
+        decisions = effects.decisions
+        for decided, count in Count((d["trigger"], d["action"] or "", d["hold"] or "") for d in decisions).items():
+            DECISIONS.labels(*decided).inc(count)
+        filtered = Count((f["action"], f["reason"]) for decision in decisions for f in decision["filtered"])
+        for reason, count in filtered.items():
+            FILTERED.labels(*reason).inc(count)
+        for sent, count in Count((action["action"], action["channel"]) for action in effects.actions).items():
+            ACTIONS.labels(*sent).inc(count)
