@@ -25,6 +25,9 @@ _log = structlog.get_logger(__name__)
 # Records applied in one script: Redis answers nobody else meanwhile, 500 profiles of 4 KB take it about 2 ms.
 MAX_BATCH = 500
 
+# 64 KiB, some thirty profiles: a fetch waits for no more.
+GATHER_BYTES = 64 * 1024
+
 # How long one look for records lasts when there are none, and how often Redis is asked whether it still has what we
 # wrote and the offsets are committed, in seconds.
 _LOOK_S = 0.1
@@ -78,9 +81,10 @@ class Materialiser:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
-                # An answer waits for one byte only; this bounds how long an empty one is held.
+                # While profiles come, each commit of a worker would end a fetch: gathered, there are at most ten a
+                # second, and a page is a tenth of a second older at worst.
                 "fetch.wait.max.ms": 100,
-                "fetch.min.bytes": 1,
+                "fetch.min.bytes": GATHER_BYTES,
                 "error_cb": _report,
             }
         )

@@ -29,8 +29,8 @@ CHANNEL = "app"
 # Not a beat with the batches.
 PROBES_PER_S = 47.0
 PER_CUSTOMER = 5
-# Time for the first batches, imports of rare paths and the consumer's assignment.
-WARM_S = 5.0
+# Time for the first batches, the broker's compiler, the import of River and the consumer's assignment.
+WARM_S = 20.0
 # A probe whose action has not come after so long was decided otherwise (control group, hold).
 GRACE_S = 3.0
 # Fewer actions than this cannot give a p99.
