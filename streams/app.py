@@ -96,6 +96,7 @@ def lane_config(settings: Settings) -> LaneConfig:
         store=settings.store,
         message_max_bytes=topics.STATE_MAX_BYTES,
         commit_linger_ms=settings.commit_linger_ms,
+        fetch_gather_ms=settings.fetch_gather_ms,
         # A worker's own: its metrics port tells workers of one machine apart.
         directory=settings.var / "lane" / f"worker-{settings.metrics_port}",
     )

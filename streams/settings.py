@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     # A commit costs some 5 ms of CPU over worker and broker, whatever its size: at a trickle of signals, waiting a
     # little for company halves that. Worst case it delays an answer by as much.
     commit_linger_ms: int = Field(5, ge=0, le=1_000, description="how long a batch that is not full waits for more")
+    # Each fetch costs some 4 ms of CPU over worker and broker; gathering bounds how many there are a second. Worst case
+    # it, too, delays an answer by as much.
+    fetch_gather_ms: int = Field(25, ge=1, le=1_000, description="how long a fetch gathers while records come")
     tick_s: float = Field(1.0, ge=0, description="seconds between ticks of wall time; 0: somebody else ticks")
     catalogue: Path | None = Field(None, description="catalogue to publish at the first start of `sada up`")
     channels: Path | None = Field(None, description="YAML or JSON file: how each outbound channel is reached")
