@@ -7,7 +7,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.desk.words import WORDS
-from connectors.inbound.fields import factor
+from schemas.money import parts_of
 
 Language = Literal["en", "fa", "ar"]
 LANGUAGES: tuple[Language, ...] = ("en", "fa", "ar")
@@ -131,7 +131,7 @@ class Locale:
 
     def money(self, minor: float, currency: str) -> str:
         """Return an amount with its currency."""
-        parts = factor(currency)
+        parts = parts_of(currency)
         places = 2 if parts == 100 and minor % 100 else 3 if parts == 1000 and minor % 1000 else 0
         return f"{self.number(minor / parts, places)} {self.word(currency) if currency else ''}".strip()
 

@@ -7,20 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from schemas.money import parts_of
+
 # Longest texts, characters: an identifier-like field, a line, an address of a page, and words (the contract's bound).
 SHORT, LINE, URL, WORDS = 256, 500, 2_000, 8_000
 
 # Avro's int and long.
 INT_MAX, LONG_MAX = 2**31 - 1, 2**63 - 1
-
-# Currencies whose minor unit is not a hundredth: ISO 4217, and the rial by use (nobody pays a hundredth of one).
-_FACTORS = {
-    **dict.fromkeys(
-        "BIF CLP DJF GNF IRR ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(),  # noqa: SIM905 - a list of words
-        1,
-    ),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 1_000),
-}
 
 # Below this a number of time is in seconds, else in milliseconds: 10^11 ms is March 1973, 10^11 s the year 5138.
 _SECONDS_BELOW = 10**11
@@ -129,7 +122,7 @@ def minor(value: object, currency: str, field: str) -> int | None:
     found = number(value, field)
     if found is None:
         return None
-    amount = found * factor(currency)
+    amount = found * parts_of(currency)
     # Beyond 2^53 a double no longer tells one minor unit from the next.
     if abs(amount) > 2**53:
         raise PayloadError("bad-number", f"{field} is too large: {found:g}")
@@ -150,11 +143,6 @@ def currency_of(value: object, default: str) -> str:
     if len(found) == 3 and found.isascii() and found.isalpha():
         return found.upper()
     raise PayloadError("bad-currency", f"currency {found[:10]!r} is not a code of ISO 4217, for example EUR")
-
-
-def factor(currency: str) -> int:
-    """Return how many minor units a currency's unit has."""
-    return _FACTORS.get(currency, 100)
 
 
 def moment_ms(value: object, field: str) -> int | None:

@@ -6,6 +6,7 @@ The words of the summary are ours and the catalogue's (amounts, counts, items, r
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from schemas.money import spoken
 from schemas.topics import ACTION_CHANNELS
 from schemas.views import Service, Signal, Survey, Transaction
 from streams.core.consent import note_consent
@@ -52,9 +53,10 @@ def fold_transaction(facet: Facet, signal: Signal, at_ms: int, weights: Weights)
     if transaction is None:
         return ""
     amount, what = transaction["amount_minor"], transaction["type"]
+    money = spoken(amount, transaction["currency"])
     if what == "payment":
         count(facet, "payments")
-        return f"{amount} {transaction['currency']}"
+        return money
     purse = _purse(facet, transaction["currency"], at_ms)
     if what == "order":
         count(facet, "orders")
@@ -66,10 +68,10 @@ def fold_transaction(facet: Facet, signal: Signal, at_ms: int, weights: Weights)
         if signal["channel"] not in CHANNELS_WITHOUT_CART:
             facet.cart_cleared_ms = max(facet.cart_cleared_ms, at_ms)
             drop_cleared(facet)
-        return f"{len(transaction['items'])} lines, {amount} {transaction['currency']}"
+        return money if not transaction["items"] else f"{money} ({len(transaction['items'])} x)"
     count(facet, "returns" if what == "return" else "refunds")
     purse.returned_minor += amount
-    return f"{amount} {transaction['currency']}"
+    return money
 
 
 def _purse(facet: Facet, currency: str, at_ms: int) -> Purse:

@@ -79,6 +79,11 @@ def test_currencies_are_bounded_and_the_oldest_goes() -> None:
     assert set(facet.purses) == set(codes[2:])
 
 
+def test_the_timeline_says_money_as_people_do() -> None:
+    facet = folded(order(at=T, amount=6_000, lines=0), order(at=T + 1, amount=60_000, currency="IRR", lines=2))
+    assert [entry.summary for entry in facet.timeline] == ["60,000 IRR (2 x)", "60.00 EUR"]
+
+
 def test_order_times_newest_first_and_the_first_ever() -> None:
     facet = folded(*(order(at=T + n, lines=n) for n in (3, 1, 2)), *(order(at=T + 10 + n) for n in range(8)))
     assert facet.order_times_ms == [T + 17 - n for n in range(MAX_ORDER_TIMES)]
