@@ -48,7 +48,8 @@ async def test_killed_while_sending(bench: Bench, tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     async with relay() as peer:
         peer.silent_s = 0.5
-        channels = {"email": smtp(peer, concurrency=4, timeout_s=1), "web": {"kind": "inbox"}}
+        # 5 s: a relay that is only slow must not add doubts to those of the kill.
+        channels = {"email": smtp(peer, concurrency=4, timeout_s=5), "web": {"kind": "inbox"}}
         config.write_text(yaml.safe_dump({"channels": channels}))
         bench.put(*(action(n) for n in range(1, count)), *(action(n, "web") for n in range(100, 100 + count)))
         first = await sada_deliver(bench, config)
