@@ -56,7 +56,14 @@ def _latency(sizes: Sizes, options: argparse.Namespace) -> Found:
 
     known = report.read()["loop"]["signals_per_s_1"]["median"] / 2 if "loop" in report.read() else DEFAULT_LOAD
     per_s = known if options.rate is None else options.rate
-    found = latency.measure(console, var=options.var, per_s=per_s, seconds=sizes.latency_s, runs=sizes.runs)
+    found = latency.measure(
+        console,
+        var=options.var,
+        per_s=per_s,
+        partitions=options.partitions,
+        seconds=sizes.latency_s,
+        runs=sizes.runs,
+    )
     return _apart("latency_ms", found)
 
 
@@ -116,6 +123,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--signals", type=int, help=f"of one drain of the loop ({FULL.loop_signals:,})")
     parser.add_argument("--customers", type=int, help=f"whose state is measured ({FULL.customers:,})")
     parser.add_argument("--rate", type=float, help="signals/s beside which the latency is measured (half the loop's)")
+    parser.add_argument("--partitions", type=int, default=1, help="of the stack whose latency is measured (1)")
     parser.add_argument("--var", type=Path, default=ROOT / "var" / "bench", help="folder of the latency's stack")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]

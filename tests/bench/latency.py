@@ -26,9 +26,6 @@ from tests.bench.rig import spread
 from tests.bench.traffic import WAVE_MS, Sent, traffic
 
 CHANNEL = "app"
-# As many as workers: each more is one more transaction every few milliseconds, some 9 ms of the broker's CPU on cores
-# that all share here. With four p99 was 240 ms beside 300 signals/s, with two 84, with one 62.
-PARTITIONS = 1
 # Not a beat with the batches.
 PROBES_PER_S = 47.0
 PER_CUSTOMER = 5
@@ -152,19 +149,20 @@ def _share(waits: list[float], share: float) -> float:
     return statistics.quantiles(waits, n=1_000, method="inclusive")[round(share * 1_000) - 1]
 
 
-def measure(console: Console, *, var: Path, per_s: float, seconds: float, runs: int) -> dict[str, Any]:
+def measure(console: Console, *, var: Path, per_s: float, partitions: int, seconds: float, runs: int) -> dict[str, Any]:
     """Run the stack under load and probe it.
 
     Parameters
     ----------
     per_s : signals per second beside the probes
+    partitions : one worker needs one; each more makes transactions of its own, which cost the broker CPU that all share
 
     Returns
     -------
     p50, p95, p99 in milliseconds, and ``details``
     """
     found: list[list[float]] = []
-    with running(var, settings={"SADA_PARTITIONS": str(PARTITIONS)}, arguments=["--workers", "1"]) as stack:
+    with running(var, settings={"SADA_PARTITIONS": str(partitions)}, arguments=["--workers", "1"]) as stack:
         for run in range(runs):
             found.append(_once(stack, run, per_s=per_s, seconds=seconds))
             p50, p95, p99 = (_share(found[-1], share) for share in (0.5, 0.95, 0.99))
@@ -177,4 +175,9 @@ def measure(console: Console, *, var: Path, per_s: float, seconds: float, runs: 
         name: spread([_share(waits, share) for waits in found], 1)
         for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
     }
-    return {**report, "details": {"signals_per_s": round(per_s), "actions": [len(waits) for waits in found]}}
+    details = {
+        "signals_per_s": round(per_s),
+        "partitions": partitions,
+        "actions": [len(waits) for waits in found],
+    }
+    return {**report, "details": details}
