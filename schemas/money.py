@@ -23,7 +23,7 @@ def spoken(minor: int, currency: str) -> str:
     >>> spoken(123_456, "EUR"), spoken(-5, "EUR"), spoken(60_000, "IRR"), spoken(1_500, "KWD")
     ('1,234.56 EUR', '-0.05 EUR', '60,000 IRR', '1.500 KWD')
     """
-    parts = _PARTS.get(currency, 100)
+    parts = parts_of(currency)
     if parts == 1:
         return f"{minor:,} {currency}"
     whole, rest = divmod(abs(minor), parts)

@@ -102,13 +102,11 @@ def lingering(linger_ms: int | None) -> tuple[Partition[int], Committing, Thread
     return partition, transactions, pool
 
 
-@pytest.mark.parametrize(("linger_ms", "records", "least_s", "most_s"), [(1_000, 1, 0.9, 60), (None, 1, 0, 0.9)])
-def test_a_stage_may_wait_longer_than_the_others(
-    linger_ms: int | None, records: int, least_s: float, most_s: float
-) -> None:
+@pytest.mark.parametrize(("linger_ms", "least_s", "most_s"), [(1_000, 0.9, 60), (None, 0, 0.9)])
+def test_a_stage_may_wait_longer_than_the_others(linger_ms: int | None, least_s: float, most_s: float) -> None:
     partition, transactions, pool = lingering(linger_ms)
     fed_at = time.monotonic()
-    partition.feed([Record("lines", 0, offset, 0, b"k", b"v") for offset in range(records)])
+    partition.feed([Record("lines", 0, 0, 0, b"k", b"v")])
     pool.shutdown(wait=True)
     (began_at,) = transactions.began_at
     assert least_s <= began_at - fed_at < most_s
