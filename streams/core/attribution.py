@@ -20,8 +20,9 @@ from typing import Literal, NamedTuple
 from schemas.features import FEATURE_SET
 from schemas.views import ExampleView, Outcome, Signal
 from streams.core.decide import PROPENSITY
+from streams.core.facet_state import ConsentGiven, Contact
 from streams.core.labels import complains
-from streams.core.state import ConsentGiven, Contact, Root
+from streams.core.state import Root
 from streams.core.vocabulary import is_activity
 
 # How far a contact has come. An event changes the outcome only upwards, so late and repeated ones do no harm; what

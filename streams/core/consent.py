@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from streams.core.state import ConsentGiven, Facet, Member
+from streams.core.facet_state import ConsentGiven, Facet
+from streams.core.state import Member
 from streams.core.view import GoldenRecord
 
 EVERY = "*"

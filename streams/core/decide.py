@@ -23,9 +23,10 @@ from schemas.views import ActionView, Candidate, DecisionView, Signal
 from streams.core.catalogue import Action, Catalogue, Lever, Trigger
 from streams.core.choice import choose, probabilities
 from streams.core.eligibility import Option, eligible, hold_reason
+from streams.core.facet_state import Contact
 from streams.core.message import message_of
 from streams.core.moment import Moment
-from streams.core.state import Contact, LastDecision
+from streams.core.state import LastDecision
 
 # (arms, features) to mean and standard deviation of p, for each arm.
 Arms = Callable[[Sequence[str], Sequence[float]], Sequence[tuple[float, float]]]

@@ -13,9 +13,9 @@ from schemas.topics import DAY_MS
 from schemas.views import Filtered
 from streams.core.catalogue import Action, Cap, Policy, Treatment, Trigger
 from streams.core.consent import allowed
+from streams.core.facet_state import Contact
 from streams.core.moment import Moment
 from streams.core.quiet import is_quiet, minute_of_day
-from streams.core.state import Contact
 
 WEEK_MS = 7 * DAY_MS
 

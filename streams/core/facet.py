@@ -11,9 +11,7 @@ comes out the same whatever order its signals arrive in (property test), up to r
 from hashlib import blake2b
 
 from schemas.views import Signal
-from streams.core.fading import CONTACTS_7D, CONTACTS_30D, SIGNALS_1D, SIGNALS_7D, SIGNALS_30D, advance
-from streams.core.folds import FOLDS, state_trait
-from streams.core.state import (
+from streams.core.facet_state import (
     MAX_CONTACTS,
     MAX_RECENT_IDS,
     MAX_TIMELINE,
@@ -23,6 +21,8 @@ from streams.core.state import (
     Facet,
     Slot,
 )
+from streams.core.fading import CONTACTS_7D, CONTACTS_30D, SIGNALS_1D, SIGNALS_7D, SIGNALS_30D, advance
+from streams.core.folds import FOLDS, state_trait
 from streams.core.vocabulary import is_activity
 
 # Names in Facet.counts: lifetime counts.

@@ -14,7 +14,7 @@ from math import exp2
 from types import MappingProxyType
 from typing import NamedTuple
 
-from streams.core.state import Facet, Faded
+from streams.core.facet_state import Facet, Faded
 
 DAY_MS = 86_400_000
 

@@ -10,10 +10,7 @@ from schemas.money import spoken
 from schemas.topics import ACTION_CHANNELS
 from schemas.views import Service, Signal, Survey, Transaction
 from streams.core.consent import note_consent
-from streams.core.fading import ORDERS_30D, RESPONSES_30D, Weights
-from streams.core.interest import drop_cleared, fold_behaviour
-from streams.core.mood import mood_of
-from streams.core.state import (
+from streams.core.facet_state import (
     MAX_CURRENCIES,
     MAX_ORDER_TIMES,
     MAX_TICKETS,
@@ -24,6 +21,9 @@ from streams.core.state import (
     Ticket,
     Trait,
 )
+from streams.core.fading import ORDERS_30D, RESPONSES_30D, Weights
+from streams.core.interest import drop_cleared, fold_behaviour
+from streams.core.mood import mood_of
 from streams.core.tallies import MAX_TEXT, add, complain, count, feel
 from streams.core.vocabulary import RESPONSES, TICKET_CLOSED, is_complaint_reason, role_of
 

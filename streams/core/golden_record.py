@@ -7,18 +7,10 @@ protects: between facets the most restrictive wins (consent.join_consent).
 from collections.abc import Sequence
 
 from streams.core.facet import SESSION_GAP_MS
+from streams.core.facet_state import CartLine, ConsentGiven, Facet, Purse, Session, Slot, Trait
 from streams.core.fading import COMPLAINTS_30D, MOOD_30D, MOOD_WEIGHT_30D, NAMES, SIGNALS_1D, faded_by
 from streams.core.joins import join
-from streams.core.state import (
-    CartLine,
-    ConsentGiven,
-    Facet,
-    Purse,
-    Root,
-    Session,
-    Slot,
-    Trait,
-)
+from streams.core.state import Root
 from streams.core.view import Activity, Flags, GoldenRecord, History, Value
 
 DAY_MS = 86_400_000

@@ -1,8 +1,8 @@
 """What a customer looked at, searched for and put into the cart."""
 
 from schemas.views import Signal
+from streams.core.facet_state import MAX_CART, MAX_RECENT, CartLine, Facet, Seen
 from streams.core.fading import SEARCHES_7D, VIEWS_7D, Weights
-from streams.core.state import MAX_CART, MAX_RECENT, CartLine, Facet, Seen
 from streams.core.tallies import MAX_TEXT, add, complain, count
 from streams.core.vocabulary import role_of
 

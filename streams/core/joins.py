@@ -6,21 +6,21 @@ from operator import attrgetter
 from typing import TypeVar
 
 from streams.core.consent import join_consent
-from streams.core.folds import join_tickets
-from streams.core.interest import line_order
-from streams.core.state import (
+from streams.core.facet_state import (
     MAX_CONTACTS,
     MAX_ORDER_TIMES,
     MAX_RECENT,
     MAX_TIMELINE,
     CartLine,
     Facet,
-    Member,
     Purse,
     Seen,
     Ticket,
     Trait,
 )
+from streams.core.folds import join_tickets
+from streams.core.interest import line_order
+from streams.core.state import Member
 
 
 def join(facets: list[Facet], members: dict[bytes, Member]) -> Facet:

@@ -22,9 +22,10 @@ from typing import Literal
 
 from schemas.features import FEATURE_SET
 from schemas.views import ExampleView, Signal
+from streams.core.facet_state import PendingLabel
 from streams.core.folds import COMPLAINT_MOOD, COMPLAINT_SHARE, SCALES
 from streams.core.mood import mood_of
-from streams.core.state import PendingLabel, Root
+from streams.core.state import Root
 from streams.core.vocabulary import is_activity, is_complaint_reason, role_of
 
 CHURN = "churn"

@@ -1,7 +1,7 @@
 """The small sums of a facet that several folds add to."""
 
+from streams.core.facet_state import Facet
 from streams.core.fading import COMPLAINTS_30D, MOOD_30D, MOOD_WEIGHT_30D, Weights
-from streams.core.state import Facet
 
 # What an agent can read at a glance, characters.
 MAX_TEXT = 80

@@ -5,7 +5,8 @@ Its parts are those an agent sees on the page and a condition of the catalogue n
 
 import msgspec
 
-from streams.core.state import CartLine, ConsentGiven, Contact, Entry, Member, Session, Ticket, Trait
+from streams.core.facet_state import CartLine, ConsentGiven, Contact, Entry, Session, Ticket, Trait
+from streams.core.state import Member
 
 
 class Activity(msgspec.Struct):

@@ -11,9 +11,10 @@ from random import Random
 
 from schemas.identifiers import KINDS, Hasher, Identifier, strongest
 from streams.core import identity
+from streams.core.facet_state import Facet
 from streams.core.limits import IdentityRules, broken_limit, count_members
 from streams.core.links import Compress, Deliver, Joined, Merged, Message, Postponed, Refused, Step
-from streams.core.state import Alias, Facet, NodeRecord, Root, decode, encode
+from streams.core.state import Alias, NodeRecord, Root, decode, encode
 from streams.core.turn import Stage
 
 NO_LIMITS = IdentityRules({})

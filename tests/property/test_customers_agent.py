@@ -20,8 +20,9 @@ from streams.agents.routing import Owner
 from streams.agents.tally import Tally
 from streams.core import customer, facet, state
 from streams.core.customer import Brain
+from streams.core.facet_state import Facet
 from streams.core.limits import IdentityRules
-from streams.core.state import Alias, Facet, NodeRecord, Root
+from streams.core.state import Alias, NodeRecord, Root
 from streams.lane.job import Batch, Output, Record
 
 START_MS = 1_700_000_000_000

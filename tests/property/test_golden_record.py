@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from schemas.views import Signal
 from streams.core.facet import fold, new_facet
+from streams.core.facet_state import Facet
 from streams.core.features import vector
 from streams.core.golden_record import merge
 from streams.core.profile import profile_of
-from streams.core.state import Facet, Member, Root, decode, encode
+from streams.core.state import Member, Root, decode, encode
 from tests.unit.streams.core.making import (
     DAY,
     HOUR,

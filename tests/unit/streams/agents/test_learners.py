@@ -22,8 +22,9 @@ from streams.agents.learners import (
 )
 from streams.core.attribution import on_time
 from streams.core.facet import new_facet, remember_contact
+from streams.core.facet_state import Contact
 from streams.core.labels import LabelRules, close_by_time, open_labels, pack
-from streams.core.state import Contact, Root
+from streams.core.state import Root
 from streams.lane.errors import StoreError
 from streams.lane.job import Batch, Failure, Output, Record, Result
 

@@ -11,10 +11,11 @@ from streams.core.catalogue import Catalogue, Trigger
 from streams.core.catalogue_check import read_catalogue
 from streams.core.decide import Decided, decide
 from streams.core.facet import new_facet
+from streams.core.facet_state import ConsentGiven, Contact, Facet, Trait
 from streams.core.features import vector
 from streams.core.golden_record import merge
 from streams.core.moment import Moment, Scores
-from streams.core.state import ConsentGiven, Contact, Facet, Member, Root, Trait
+from streams.core.state import Member, Root
 
 NODE = bytes(range(16))
 # 2026-09-21 12:00:00 UTC, a Monday at noon.

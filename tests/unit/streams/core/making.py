@@ -4,7 +4,8 @@ from typing import Any, cast
 
 from schemas.views import Signal
 from streams.core.facet import fold, new_facet
-from streams.core.state import Facet, Member, Root
+from streams.core.facet_state import Facet
+from streams.core.state import Member, Root
 
 # 2023-11-14 22:13:20 UTC, a Tuesday.
 T = 1_700_000_000_000

@@ -10,7 +10,8 @@ from schemas.features import FEATURE_NAMES, FEATURE_SET
 from schemas.views import Signal
 from streams.core.attribution import NOTHING, ORDER, Attributed, goals_of, on_outcome, on_signal, on_time
 from streams.core.decide import pack_features
-from streams.core.state import Contact, Root
+from streams.core.facet_state import Contact
+from streams.core.state import Root
 from tests.unit.streams.core.deciding import DAY_MS, HOUR_MS, NODE, NOON_MS, contact, facet, root, signal
 
 SENT_MS = NOON_MS - HOUR_MS

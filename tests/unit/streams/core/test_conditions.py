@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from streams.core.conditions import ConditionError, compile_condition
+from streams.core.facet_state import CartLine
 from streams.core.features import vector
 from streams.core.golden_record import merge
 from streams.core.moment import Moment
-from streams.core.state import CartLine
 from tests.unit.streams.core.deciding import NODE, NOON_MS, SCORES, root, signal
 
 

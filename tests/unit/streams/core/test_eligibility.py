@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from streams.core.eligibility import REASONS, hold_reason
+from streams.core.facet_state import ConsentGiven, Facet
 from streams.core.quiet import minute_of_day, zone
-from streams.core.state import ConsentGiven, Facet, Member, Root
+from streams.core.state import Member, Root
 from tests.unit.streams.core.deciding import (
     DAY_MS,
     HOUR_MS,

@@ -1,8 +1,8 @@
 import pytest
 
 from streams.core.facet import COUNTS, MAX_SLOTS, fold, remember_contact
+from streams.core.facet_state import MAX_CONTACTS, MAX_RECENT_IDS, MAX_TIMELINE, MAX_TRAITS, Contact, Facet
 from streams.core.fading import CONTACTS_7D, NAMES, SIGNALS_7D
-from streams.core.state import MAX_CONTACTS, MAX_RECENT_IDS, MAX_TIMELINE, MAX_TRAITS, Contact, Facet
 from tests.unit.streams.core.making import DAY, HOUR, MINUTE, T, folded, look, make, message, order, outcome, traits
 
 

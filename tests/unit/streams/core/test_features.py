@@ -4,9 +4,10 @@ import pytest
 
 from schemas.features import FEATURE_NAMES, FEATURES
 from schemas.views import Signal
+from streams.core.facet_state import Facet
 from streams.core.features import named, vector
 from streams.core.golden_record import merge
-from streams.core.state import Facet, Root
+from streams.core.state import Root
 from tests.unit.streams.core.making import DAY, HOUR, T, cart, customer, folded, look, message, order, service
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from streams.core.facet_state import MAX_CART, MAX_CURRENCIES, MAX_ORDER_TIMES, MAX_RECENT, MAX_TICKETS, Facet
 from streams.core.fading import COMPLAINTS_30D, MOOD_30D, MOOD_WEIGHT_30D, RESPONSES_30D
-from streams.core.state import MAX_CART, MAX_CURRENCIES, MAX_ORDER_TIMES, MAX_RECENT, MAX_TICKETS, Facet
 from tests.unit.streams.core.making import (
     T,
     cart,

@@ -2,10 +2,11 @@ import pytest
 
 from streams.core.absorb import on_absorb
 from streams.core.facet import remember_contact
+from streams.core.facet_state import Contact
 from streams.core.golden_record import SUSPICIOUS_SIGNALS_1D, merge
 from streams.core.limits import IdentityRules
 from streams.core.links import Absorb
-from streams.core.state import Contact, Root, encode
+from streams.core.state import Root, encode
 from streams.core.turn import Turn
 from tests.unit.streams.core.making import (
     DAY,

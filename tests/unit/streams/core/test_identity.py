@@ -7,6 +7,7 @@ import pytest
 from schemas.identifiers import Identifier
 from schemas.wire import codec_of
 from streams.core import handshake, identity, turn
+from streams.core.facet_state import Facet
 from streams.core.handshake import hold_claim
 from streams.core.limits import IdentityRules, count_members
 from streams.core.links import (
@@ -27,7 +28,7 @@ from streams.core.links import (
     from_wire,
     to_wire,
 )
-from streams.core.state import Alias, Asked, Facet, Member, NodeRecord, Promise, Proposal, Root, Waiting, encode
+from streams.core.state import Alias, Asked, Member, NodeRecord, Promise, Proposal, Root, Waiting, encode
 from streams.core.turn import RETRY_AFTER_MS, ProtocolError, Stage, Turn
 
 RULES = IdentityRules()

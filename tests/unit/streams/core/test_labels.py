@@ -7,6 +7,7 @@ import pytest
 from schemas.features import FEATURE_NAMES, FEATURE_SET, INTENTS
 from schemas.views import Signal
 from streams.core.facet import fold, new_facet
+from streams.core.facet_state import PendingLabel
 from streams.core.labels import (
     CHURN,
     DAY_MS,
@@ -23,7 +24,7 @@ from streams.core.labels import (
     pack,
     unpack,
 )
-from streams.core.state import PendingLabel, Root
+from streams.core.state import Root
 
 NODE, OTHER = b"n" * 16, b"o" * 16
 RULES = LabelRules(intent_rate=1.0)

@@ -3,9 +3,10 @@ import pytest
 
 from schemas.wire import codec_of
 from streams.core.facet import remember_contact
+from streams.core.facet_state import Contact
 from streams.core.golden_record import merge
 from streams.core.profile import profile_of
-from streams.core.state import Contact, LastDecision, Refusal, Root, ScoreState
+from streams.core.state import LastDecision, Refusal, Root, ScoreState
 from tests.unit.streams.core.making import (
     DAY,
     T,

@@ -1,0 +1,189 @@
+"""What lies in a facet: all that came in through one node, bounded, in parts that merge in any order.
+
+The structures are msgspec arrays: compact, encoded and decoded in C. Fields are only ever added at the end, with
+a default, so that older state can be read.
+"""
+
+import msgspec
+
+# Bounds on a facet, so that a bot costs no more than a loyal customer. Each is what an agent on a call or a
+# condition of the catalogue looks back upon.
+MAX_TIMELINE = 20
+MAX_RECENT = 10  # searches, items looked at
+MAX_CART = 50
+MAX_TICKETS = 20
+MAX_TRAITS = 50
+MAX_CONTACTS = 40
+MAX_ORDER_TIMES = 8
+MAX_CURRENCIES = 8
+# Signal ids remembered per facet to drop a sender's retries: an SDK retries for minutes, a customer rarely sends
+# 64 signals in that time. 8 bytes of each are kept: 2**-55 that a new signal is taken for one of 64 old ones.
+MAX_RECENT_IDS = 64
+RECENT_ID_BYTES = 8
+
+
+class Struct(msgspec.Struct, array_like=True):
+    """Base of all state."""
+
+
+class Faded(Struct):
+    """Sums that fade, in the order of ``fading.NAMES``: an addition loses half its weight per half-life.
+
+    ``sums`` hold at ``at_ms``. Additions commute: a late one is added with the weight it has at ``at_ms``.
+    """
+
+    sums: list[float]
+    at_ms: int = 0
+
+
+class Trait(Struct):
+    """A durable attribute: the newest wins, ties by source then value."""
+
+    value: str
+    source: str
+    at_ms: int
+
+
+class CartLine(Struct):
+    """What the newest signal said about a line of the cart; quantity 0 remembers that it was taken out."""
+
+    quantity: int
+    value_minor: int
+    at_ms: int
+
+
+class Ticket(Struct):
+    """A ticket; ``closed`` remembers that it is. Each part is that of the newest signal that stated it."""
+
+    reason: str
+    priority: str
+    opened_at_ms: int
+    at_ms: int
+    closed: bool
+    reason_at_ms: int = 0
+    priority_at_ms: int = 0
+
+
+class Seen(Struct):
+    """Something looked at or searched for."""
+
+    at_ms: int
+    text: str
+
+
+class Entry(Struct):
+    """One remembered signal."""
+
+    at_ms: int
+    kind: str
+    name: str
+    channel: str
+    summary: str
+
+
+class ConsentGiven(Struct):
+    """What was last said on a purpose and a channel through this facet."""
+
+    granted: bool
+    at_ms: int
+    source: str
+    proof: str
+
+
+class Slot(Struct):
+    """Activity in one half hour of the clock: times of its first and last signal, and the channel of the last."""
+
+    first_ms: int
+    last_ms: int
+    signals: int
+    channel: str
+
+
+class Purse(Struct):
+    """Money in one currency, minor units; ``at_ms`` of its newest signal."""
+
+    spent_minor: int = 0
+    returned_minor: int = 0
+    margin_minor: int = 0
+    orders: int = 0
+    at_ms: int = 0
+
+
+class Session(Struct):
+    """A session: activity without a pause of SESSION_GAP, computed from slots."""
+
+    started_ms: int
+    last_ms: int
+    signals: int
+    channel: str
+
+
+class PendingLabel(Struct):
+    """A score that waits for its label. ``features`` are float32, packed in the order of the feature set."""
+
+    model: str
+    id: str
+    features: bytes
+    predicted: dict[str, float]
+    version: int
+    scored_at_ms: int
+    due_ms: int
+
+
+class Contact(Struct):
+    """A decision to act (or, in the control group, not to): its action and what came of it.
+
+    While ``reward_due_ms`` is not 0 the reward is open and ``features`` are kept; then they are dropped.
+    """
+
+    action_id: str
+    decision_id: str
+    action: str
+    treatment: str
+    channel: str
+    purpose: str
+    at_ms: int
+    control: bool
+    outcome: str
+    outcome_at_ms: int
+    reward_due_ms: int
+    goal: str
+    features: bytes
+    propensity: float
+    predicted: float
+    version: int
+
+
+class Facet(Struct):
+    """What came in through one node. Every part merges with another facet's in any order.
+
+    All parts but ``recent_ids`` come out the same whatever order the signals arrived in (see facet.fold).
+    """
+
+    node: bytes
+    first_ms: int  # of any signal; 0 before the first
+    last_ms: int = 0  # newest doing of the customer (vocabulary.is_activity)
+    before_ms: int = 0  # the one before that
+    signals: int = 0
+    per_channel: dict[str, int] = {}
+    # Lifetime counts by name, see facet.COUNTS.
+    counts: dict[str, int] = {}
+    faded: Faded | None = None
+    # Activity of the last hours before last_ms, newest first: sessions.
+    slots: list[Slot] = []
+    # Newest times of orders, newest first, and the oldest: gaps between orders.
+    order_times_ms: list[int] = []
+    first_order_ms: int = 0
+    last_order_items: int = 0
+    purses: dict[str, Purse] = {}  # by currency
+    cart: dict[str, CartLine] = {}
+    cart_cleared_ms: int = 0
+    tickets: dict[str, Ticket] = {}
+    searches: list[Seen] = []  # newest first
+    viewed: list[Seen] = []  # newest first
+    traits: dict[str, Trait] = {}
+    consent: dict[str, ConsentGiven] = {}  # "purpose|channel"
+    timeline: list[Entry] = []  # newest first
+    contacts: list[Contact] = []  # newest first
+    pending: list[PendingLabel] = []
+    recent_ids: bytes = b""  # 8 bytes each, oldest first
