@@ -76,6 +76,7 @@ TICKS = "ticks"
 PROFILES = "profiles"
 IDENTITIES = "identities"
 MERGES = "merges"
+RULINGS = "rulings"
 DECISIONS = "decisions"
 EXAMPLES = "examples"
 MODELS = "models"
@@ -120,7 +121,24 @@ _TABLE: tuple[Topic, ...] = (
         public=True,
     ),
     Topic(IDENTITIES, "identity", "node, 16 bytes", "customers", compacted=True, doc="Node to customer.", public=True),
-    Topic(MERGES, "merge", _CUSTOMER, "customers", retention_ms=-1, doc="Merges and refusals.", public=True),
+    Topic(
+        MERGES,
+        "merge",
+        _CUSTOMER,
+        "customers",
+        retention_ms=-1,
+        doc="Merges, refusals, splits and suspensions.",
+        public=True,
+    ),
+    Topic(
+        RULINGS,
+        "ruling",
+        "node that the ruling names, 16 bytes",
+        "customers",
+        retention_ms=-1,
+        doc="What operators said on identity.",
+        public=True,
+    ),
     Topic(
         DECISIONS,
         "decision",
@@ -169,7 +187,7 @@ _TABLE: tuple[Topic, ...] = (
 TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in _TABLE}
 
 # What the customers agent reads.
-CUSTOMER_SOURCES: tuple[str, ...] = (*(signals(c) for c in CHANNELS), INBOX, TICKS)
+CUSTOMER_SOURCES: tuple[str, ...] = (*(signals(c) for c in CHANNELS), RULINGS, INBOX, TICKS)
 
 # Partitions of the learners' topics: the most models that learn in parallel.
 MODEL_PARTITIONS = 4
