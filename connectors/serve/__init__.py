@@ -1,1 +1,1 @@
-"""Profiles and identities from Kafka into Redis, for lookups."""
+"""Profiles, identities and rulings from Kafka into Redis, for lookups."""

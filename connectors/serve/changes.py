@@ -1,11 +1,15 @@
-"""From records to changes of the view: pure. Only the last record of a key counts, so only it is decoded."""
+"""From records to changes of the view: pure.
+
+Of profiles and identities only the last record of a key counts, so only it is decoded. Of rulings and merges each
+counts, and each that has to do with a ruling is a field of that ruling's hash.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from connectors.serve.keys import ViewKeys, profile_json
+from connectors.serve.keys import RULING, ViewKeys, outcome_field, profile_json, record_json
 from schemas.identifiers import NODE_BYTES
-from schemas.topics import IDENTITIES, PROFILES
+from schemas.topics import IDENTITIES, MERGES, PROFILES, RULINGS
 from schemas.wire import WireError
 
 # A value of the topic to the record that it holds; raises WireError.
@@ -15,11 +19,16 @@ Decode = Callable[[bytes], Mapping[str, Any]]
 GONE = b""
 
 
+# Longest id of a ruling taken, characters; ours have 32. Others may produce rulings, too, and an id is a key in Redis.
+MAX_RULING_ID = 64
+
+
 class Change(NamedTuple):
-    """A key of the view and its new value."""
+    """A key of the view and its new value; with a field it is one field of a hash that lasts ``RULING_LASTS_S``."""
 
     key: str
     value: bytes
+    field: str = ""
 
 
 class Bad(NamedTuple):
@@ -36,23 +45,27 @@ def changes(
 
     Parameters
     ----------
-    topic : ``profiles`` or ``identities``
+    topic : one of ``SOURCES``
     records : key and value, in order; a value of None is a tombstone
     decode : of the topic's codec
     """
-    last: dict[bytes, bytes | None] = {}
+    good: list[tuple[bytes, bytes | None]] = []
     bad: list[Bad] = []
     for key, value in records:
         if key is None or len(key) != NODE_BYTES:
             bad.append(Bad("bad-key", f"a key of {topic} is a node of {NODE_BYTES} bytes"))
         else:
-            last[key] = value
+            good.append((key, value))
     found: list[Change] = []
-    for key, value in last.items():
+    write = _WRITERS[topic]
+    for key, value in dict(good).items() if topic in _COMPACTED else good:
         try:
-            found.append(_WRITERS[topic](keys, key, value, decode))
+            change = write(keys, key, value, decode)
         except WireError as error:
             bad.append(Bad(error.code, str(error)))
+        else:
+            if change is not None:
+                found.append(change)
     return found, bad
 
 
@@ -68,4 +81,38 @@ def _identity(keys: ViewKeys, key: bytes, value: bytes | None, decode: Decode) -
     return Change(keys.node(key), decode(value)["customer"].hex().encode())
 
 
-_WRITERS = {PROFILES: _profile, IDENTITIES: _identity}
+def _ruling(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> Change:
+    ruling = decode(_present(RULINGS, value))
+    return Change(_key_of(keys, ruling["id"]), record_json(ruling), RULING)
+
+
+def _merge(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> Change | None:
+    """Return what came of a ruling; None for what signals brought about: the profile's story has it."""
+    merge = decode(_present(MERGES, value))
+    if not merge["ruling"]:
+        return None
+    return Change(_key_of(keys, merge["ruling"]), record_json(merge), outcome_field(merge))
+
+
+def _present(topic: str, value: bytes | None) -> bytes:
+    if value is None:
+        raise WireError("no-value", f"{topic} is not compacted: a record without a value says nothing")
+    return value
+
+
+def _key_of(keys: ViewKeys, ruling: str) -> str:
+    if not ruling or len(ruling) > MAX_RULING_ID or not ruling.isascii() or not ruling.isprintable():
+        raise WireError("bad-ruling-id", f"a ruling's id has 1 to {MAX_RULING_ID} printable ASCII characters")
+    return keys.ruling(ruling)
+
+
+_COMPACTED = frozenset({PROFILES, IDENTITIES})
+_WRITERS: Mapping[str, Callable[[ViewKeys, bytes, bytes | None, Decode], Change | None]] = {
+    PROFILES: _profile,
+    IDENTITIES: _identity,
+    RULINGS: _ruling,
+    MERGES: _merge,
+}
+
+# What the view is made of.
+SOURCES = tuple(_WRITERS)

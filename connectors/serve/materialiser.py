@@ -1,4 +1,6 @@
-"""Profiles and identities → Redis. Redis says where to read on, Kafka's group offsets are for lag displays only.
+"""Profiles, identities, rulings and what came of them → Redis.
+
+Redis says where to read on, Kafka's group offsets are for lag displays only.
 
 While Redis is away nothing is held in memory: reading pauses, and goes on where Redis is when it answers again. An
 emptied Redis has no positions, so that it is filled from the beginning; nobody has to say so.
@@ -13,12 +15,11 @@ import redis
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.serve.changes import changes
+from connectors.serve.changes import SOURCES, changes
 from connectors.serve.keys import ViewKeys
 from connectors.serve.metrics import APPLIED, APPLY_SECONDS, LAG_RECORDS, LAG_SECONDS, REDIS_UP, REFUSED, REWINDS
 from connectors.serve.store import GapError, Span, View
 from schemas.codecs import Codecs
-from schemas.topics import IDENTITIES, PROFILES
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +62,7 @@ class Materialiser:
         self._keys = keys
         self._view = View(client, keys)
         # Both now: where there is a registry, it is asked at the start.
-        self._decoders = {name: codecs.of(name).decode for name in (PROFILES, IDENTITIES)}
+        self._decoders = {name: codecs.of(name).decode for name in SOURCES}
         self._short = {codecs.topic(name): name for name in self._decoders}
         # By (full topic, partition): the next offset to apply, and whether it is the beginning of all.
         self._at: dict[tuple[str, int], int] = {}
@@ -177,7 +178,7 @@ class Materialiser:
         """See that Redis still reflects what was written: it may have been emptied, or restored from a copy."""
         self._checked_s = time.monotonic()
         lost = []
-        for short in (PROFILES, IDENTITIES):
+        for short in SOURCES:
             positions = self._view.positions(short)
             for (topic, partition), at in self._at.items():
                 known = positions.get(partition)
@@ -220,7 +221,7 @@ class Materialiser:
 
     def _placed(self, partitions: Sequence[Any]) -> list[Any]:
         """Return partitions at the offsets where Redis is."""
-        positions = {short: self._view.positions(short) for short in (PROFILES, IDENTITIES)}
+        positions = {short: self._view.positions(short) for short in SOURCES}
         placed = []
         for part in partitions:
             place = (part.topic, part.partition)

@@ -7,7 +7,7 @@ LAG_SECONDS = Gauge(
     "sada_serve_lag_seconds", "Age of the last record applied while there are more; else 0.", ["topic", "partition"]
 )
 APPLIED = Counter("sada_serve_records_applied", "Records that the view reflects.", ["topic"])
-REFUSED = Counter("sada_serve_records_refused", "Records that are no profile or identity.", ["topic", "code"])
+REFUSED = Counter("sada_serve_records_refused", "Records that are not what their topic holds.", ["topic", "code"])
 REDIS_UP = Gauge("sada_serve_redis_up", "Whether Redis answered last.")
 REWINDS = Counter("sada_serve_rewinds", "Times that reading went back to where Redis is.")
 APPLY_SECONDS = Histogram(

@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 import redis
 
-from connectors.serve.keys import ViewKeys
+from connectors.serve.changes import Change
+from connectors.serve.keys import RULING_LASTS_S, ViewKeys
 
 # Applies a batch of one partition if it begins at or before the position and ends after it; else it is a repetition,
 # by a process that was here earlier or at the same time. All of it or nothing: Redis runs a script alone.
-#   KEYS[1] positions, KEYS[2..] keys to set or, with an empty value, to delete
+#   KEYS[1] positions, KEYS[2..] keys to set or, with an empty value, to delete; with a field, hashes
 #   ARGV[1] partition, ARGV[2] first offset of the batch, ARGV[3] next offset, ARGV[4] 1 when the reader began at the
-#   topic's beginning, ARGV[5..] values
+#   topic's beginning, ARGV[5] seconds that a hash lasts, ARGV[6..] a value and a field for each key
 # Answers the position afterwards; -1 when the batch would leave a gap (Redis lost what came before).
 _APPLY = """
 local at = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '-1')
@@ -20,8 +21,11 @@ if at >= next then return at end
 if at ~= -1 and at < first then return -1 end
 if at == -1 and ARGV[4] ~= '1' then return -1 end
 for i = 2, #KEYS do
-  local value = ARGV[i + 3]
-  if value == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], value) end
+  local value, field = ARGV[2 * i + 2], ARGV[2 * i + 3]
+  if field ~= '' then
+    redis.call('HSET', KEYS[i], field, value)
+    redis.call('EXPIRE', KEYS[i], ARGV[5])
+  elseif value == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], value) end
 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return next
@@ -71,12 +75,12 @@ class View:
         """Raise `redis.RedisError` unless Redis answers."""
         self._client.ping()
 
-    def apply(self, topic: str, span: Span, changes: Sequence[tuple[str, bytes]]) -> int:
+    def apply(self, topic: str, span: Span, changes: Sequence[Change]) -> int:
         """Apply a batch of one partition and return the position afterwards.
 
         Parameters
         ----------
-        changes : key and value; an empty value deletes. One per key
+        changes : an empty value deletes, except in a hash. One per key and field
 
         Raises
         ------
@@ -86,8 +90,11 @@ class View:
             when it does not answer; whether the batch was applied is then unknown, and it does no harm again
         """
         position: int = self._script(
-            keys=[self._keys.position(topic), *(key for key, _ in changes)],
-            args=[span.partition, span.first, span.next, int(span.from_start), *(value for _, value in changes)],
+            keys=[self._keys.position(topic), *(change.key for change in changes)],
+            args=[
+                *(span.partition, span.first, span.next, int(span.from_start), RULING_LASTS_S),
+                *(part for change in changes for part in (change.value, change.field)),
+            ],
         )
         if position < 0:
             raise GapError(f"{topic}/{span.partition}: Redis does not reflect what came before {span.first}")

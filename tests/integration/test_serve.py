@@ -12,14 +12,14 @@ import pytest
 import redis
 from confluent_kafka import Producer
 
-from connectors.serve.keys import ViewKeys
+from connectors.serve.keys import RULING, RULING_LASTS_S, ViewKeys
 from connectors.serve.materialiser import Materialiser
 from connectors.serve.metrics import LAG_RECORDS
 from deploy.local import redis as local_redis
 from deploy.local.processes import free_port, kill, running
 from schemas.admin import create_topics
 from schemas.codecs import Codecs
-from schemas.topics import IDENTITIES, PROFILES
+from schemas.topics import IDENTITIES, MERGES, PROFILES, RULINGS
 from schemas.wire import codec_of
 
 pytestmark = pytest.mark.kafka
@@ -119,14 +119,15 @@ def test_a_batch_applied_twice_counts_once(bench: Bench) -> None:
     one = bench.profile(1, updated_at_ms=1)
     assert bench.until(lambda: bench.seen(one) == 1)
     place = next(place for place, at in bench.worker._at.items() if at)
+    from connectors.serve.changes import Change
     from connectors.serve.store import GapError, Span, View
 
     view = View(bench.client, bench.keys)
     key = bench.keys.profile(one)
-    assert view.apply(PROFILES, Span(place[1], 0, 1, from_start=True), [(key, b"old")]) == bench.worker._at[place]
+    assert view.apply(PROFILES, Span(place[1], 0, 1, from_start=True), [Change(key, b"old")]) == bench.worker._at[place]
     assert bench.seen(one) == 1
     with pytest.raises(GapError):
-        view.apply(PROFILES, Span(place[1], 50, 60, from_start=False), [(key, b"early")])
+        view.apply(PROFILES, Span(place[1], 50, 60, from_start=False), [Change(key, b"early")])
     assert bench.seen(one) == 1
 
 
@@ -152,6 +153,88 @@ def test_lag_is_shown(bench: Bench) -> None:
     last = [bench.profile(n, updated_at_ms=n) for n in range(1, 700)][-1]
     assert bench.until(lambda: bench.seen(last) == 699)
     assert bench.until(lambda: all(LAG_RECORDS.labels(PROFILES, str(p))._value.get() == 0 for p in (0, 1)), 5)
+
+
+def _merge(kind: str, customer: int, merged: int, ruling: str = "") -> tuple[bytes, bytes]:
+    key = customer.to_bytes(16, "big")
+    record = {
+        "kind": kind,
+        "customer": key,
+        "merged": merged.to_bytes(16, "big"),
+        "reason": "ruling" if ruling else "link",
+        "signal_id": "" if ruling else "s1",
+        "at_ms": 5,
+        "ruling": ruling,
+        "nodes": [],
+    }
+    return key, codec_of("merge").encode(record)
+
+
+def _ruling(id_: str, node: int) -> tuple[bytes, bytes]:
+    key = node.to_bytes(16, "big")
+    fields = {"kind": "split", "node": key, "other": b"", "reason": "two people", "by": "op", "at_ms": 4}
+    return key, codec_of("ruling").encode({"id": id_, **fields})
+
+
+def test_rulings_and_what_came_of_them(bench: Bench) -> None:
+    """Whichever comes first; each outcome once, told twice or not; what signals brought about is no ruling's."""
+    bench.put(MERGES, *_merge("split", 1, 2, "r1"))
+    bench.put(MERGES, *_merge("merged", 1, 3))
+    bench.put(MERGES, *_merge("split", 1, 2, "r1"))
+    bench.put(RULINGS, *_ruling("r1", 9))
+    bench.put(MERGES, *_merge("split", 1, 4, "r1"))
+    key = bench.keys.ruling("r1")
+    assert bench.until(lambda: bench.client.hlen(key) == 3)
+    found: Any = bench.client.hgetall(key)
+    outcomes = [orjson.loads(value) for field, value in found.items() if field != RULING.encode()]
+    assert sorted(int(outcome["merged"], 16) for outcome in outcomes) == [2, 4]
+    ruling = orjson.loads(found[RULING.encode()])
+    assert (ruling["reason"], ruling["node"]) == ("two people", f"{9:032x}")
+    assert 0 < bench.client.ttl(key) <= RULING_LASTS_S
+    last = bench.keys.position(MERGES)
+    assert bench.until(lambda: sum(map(int, bench.client.hvals(last))) >= 4)
+    keys = [key for key in bench.client.scan_iter(f"{bench.prefix}*") if b"ruling:" in key]
+    assert keys == [bench.keys.ruling("r1").encode()]
+
+
+def test_rulings_survive_an_emptied_redis(bench: Bench) -> None:
+    """They are read again from the beginning, as profiles are."""
+    bench.put(RULINGS, *_ruling("r1", 9))
+    bench.put(MERGES, *_merge("void", 1, 9, "r1"))
+    assert bench.until(lambda: bench.client.hlen(bench.keys.ruling("r1")) == 2)
+    for key in bench.client.scan_iter(f"{bench.prefix}*"):
+        bench.client.delete(key)
+    assert bench.until(lambda: bench.client.hlen(bench.keys.ruling("r1")) == 2)
+
+
+def test_what_is_no_ruling_costs_only_itself(bench: Bench) -> None:
+    """Ids that are no names of keys, tombstones, foreign bytes: the next record is served."""
+    for id_ in ("", "a" * 65, "a\nb", "آ"):
+        bench.put(RULINGS, *_ruling(id_, 9))
+        bench.put(MERGES, *_merge("void", 1, 9, id_ or "\x00"))
+    bench.put(RULINGS, b"k" * 16, None)
+    bench.put(MERGES, b"k" * 16, b"\xc3\x01")
+    bench.put(RULINGS, *_ruling("good", 9))
+    bench.put(MERGES, *_merge("void", 1, 9, "good"))
+    assert bench.until(lambda: bench.client.hlen(bench.keys.ruling("good")) == 2)
+    keys = [key for key in bench.client.scan_iter(f"{bench.prefix}*") if b"ruling:" in key]
+    assert keys == [bench.keys.ruling("good").encode()]
+
+
+def test_former_ids_lead_to_who_is_there_now(bench: Bench) -> None:
+    """A customer's id is a node: merged it leads to who stayed, parted again to its own."""
+    stayed, gone = bench.profile(1, updated_at_ms=1), (2).to_bytes(16, "big")
+
+    def owner(customer: bytes) -> None:
+        bench.put(
+            IDENTITIES, gone, codec_of("identity").encode({"customer": customer, "kind": "email", "updated_at_ms": 1})
+        )
+
+    bench.put(PROFILES, gone, None)
+    owner(stayed)
+    assert bench.until(lambda: bench.client.get(bench.keys.node(gone)) == stayed.hex().encode())
+    owner(gone)
+    assert bench.until(lambda: bench.client.get(bench.keys.node(gone)) == gone.hex().encode())
 
 
 def test_redis_away_and_back(kafka: str, tmp_path: Path) -> None:
