@@ -43,10 +43,11 @@ class IdentifierError(ValueError):
 
 
 class Identifier(NamedTuple):
-    """A normalised identifier."""
+    """A normalised identifier; ``original``: as the source wrote it, where that differs from the value."""
 
     kind: str
     value: str
+    original: str = ""
 
 
 def normalise(kind: str, value: str, *, region: str | None = None) -> Identifier:

@@ -41,6 +41,12 @@ _LOW = tuple(bytes((z & 127 | 128, z >> 7 | 128)) for z in range(_TABLE))
 _high = lru_cache(_HIGH_KEPT)(_varint)
 
 
+def _default(field: Mapping[str, Any]) -> object:
+    """Return a field's default; that of bytes is written as text, a character a byte (Avro 1.12, Complex Types)."""
+    default = field["default"]
+    return default.encode("latin-1") if field["type"] == "bytes" else default
+
+
 def _long(n: int) -> bytes:
     """Return a long, zigzag and variable-length."""
     z = n << 1 if n >= 0 else ~(n << 1)
@@ -77,7 +83,7 @@ class _Compiler:
             variable = self._variable()
             if "default" in field:
                 constant = self._variable("C")
-                self.constants[constant] = field["default"]
+                self.constants[constant] = _default(field)
                 body.append(f"{_INDENT}{variable} = r.get({name!r}, {constant})")
             else:
                 body.append(f"{_INDENT}{variable} = r[{name!r}]")

@@ -18,13 +18,13 @@ from streams.agents.naming import Named, Namer
 from streams.agents.outgoing import Wire, is_node, of_effects, of_events, of_message
 from streams.agents.routing import Owner
 from streams.agents.tally import Tally
-from streams.core import identity, state
+from streams.core import identity, split, state
 from streams.core.customer import Brain, Effects, observe, pass_time
 from streams.core.errors import SignalError
 from streams.core.golden_record import merge
-from streams.core.links import Deliver, Event, Message, Step, from_wire
+from streams.core.links import Deliver, Event, Message, Rule, Step, from_wire
 from streams.core.profile import profile_of
-from streams.core.state import Alias, NodeRecord, Root
+from streams.core.state import NodeRecord, Root
 from streams.core.turn import ProtocolError
 from streams.core.validate import check
 from streams.core.view import GoldenRecord
@@ -153,6 +153,8 @@ class _Run:
             self.stream_ms = max(self.stream_ms, min(tick["at_ms"], record.timestamp_ms))
         elif name == topics.INBOX:
             self._take_message(record, record.value)
+        elif name == topics.RULINGS:
+            self._take_ruling(record.value)
         else:
             self._take_signal(record, name, record.value)
 
@@ -172,6 +174,16 @@ class _Run:
             self.noted["forwarded"] += 1
         else:
             self._bring(named.node, arrival, hops=0)
+
+    def _take_ruling(self, raw: bytes) -> None:
+        """Bring an operator's ruling to the customer of its node."""
+        ruling = self.agent.wire.codec(topics.RULINGS).decode(raw)
+        rule = Rule(ruling["id"], ruling["kind"], ruling["node"], ruling["other"])
+        if ruling["kind"] not in split.RULINGS:
+            raise WireError("bad-ruling", f"kind {rule.kind[:40]!r} is not one of {', '.join(sorted(split.RULINGS))}")
+        if not (is_node(rule.node) and (is_node(rule.other) or rule.kind not in split.OF_TWO)):
+            raise WireError("bad-ruling", f"a {rule.kind} names nodes of 16 bytes")
+        self.queue.append(Message(rule.node, rule.node, rule))
 
     def _take_message(self, record: Record, raw: bytes) -> None:
         wired = self.agent.wire.codec(topics.INBOX).decode(raw, strict=False, max_bytes=topics.STATE_MAX_BYTES)
@@ -205,7 +217,7 @@ class _Run:
         queue = self.queue
         while queue:
             message = queue.popleft()
-            if self._owns(message.to):
+            if self._owns(message.to) and not message.by_log:
                 self._step(message.to, self._handle(message))
             else:
                 self.travelling.append(message)
@@ -216,16 +228,17 @@ class _Run:
         """Follow the pointers from a node to its root, as far as they stay on this partition, and fold the signal."""
         own = arrival.named.node
         found = self._find(to)
-        while isinstance(found, Alias):
+        while not isinstance(found, Root) or own not in found.members:
+            if found is None:
+                found = self._open(to, arrival)
+                break
             message = Message(to, own, Deliver(own, arrival.raw, arrival.origin), hops)
-            (onward,) = identity.forward(found, message).messages
-            if not self._owns(onward.to):
+            (onward,) = identity.onward(found, own, message).messages
+            if onward.by_log or not self._owns(onward.to):
                 self.travelling.append(onward)
                 return
             to, hops = onward.to, onward.hops
             found = self._find(to)
-        if found is None:
-            found = self._open(to, arrival)
         self.queue.extend(identity.shorten(found, own, hops))
         self._observe(found, arrival)
 
@@ -233,7 +246,10 @@ class _Run:
         named = arrival.named
         if named.identifier is None or to != named.node:
             raise SignalError("unknown-customer", f"there is no customer {to.hex()}")
-        step = identity.open_root(to, named.identifier, signal_id=arrival.signal["id"], now_ms=self.stream_ms)
+        signal = arrival.signal
+        step = identity.open_root(
+            to, named.identifier, signal_id=signal["id"], source=signal["source"], now_ms=self.stream_ms
+        )
         self._step(to, step)
         return cast("Root", step.record)
 
@@ -253,7 +269,13 @@ class _Run:
             self.touched[root.node] = fresh
         if named.others:
             step = identity.claim(
-                root, named.others, signal_id=signal["id"], now_ms=self.stream_ms, rules=self.brain.identity
+                root,
+                named.node,
+                named.others,
+                signal_id=signal["id"],
+                source=signal["source"],
+                now_ms=self.stream_ms,
+                rules=self.brain.identity,
             )
             if step.changed:
                 self._step(root.node, step)

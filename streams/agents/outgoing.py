@@ -9,7 +9,19 @@ from schemas.codecs import Codecs
 from schemas.identifiers import NODE_BYTES
 from schemas.wire import Codec
 from streams.core.customer import Effects
-from streams.core.links import Event, Joined, Merged, Message, Postponed, Refused, to_wire
+from streams.core.links import (
+    Event,
+    Joined,
+    Merged,
+    Message,
+    Parted,
+    Postponed,
+    Refused,
+    Released,
+    Suspended,
+    Void,
+    to_wire,
+)
 from streams.lane.job import Failure, Output
 
 
@@ -70,28 +82,41 @@ def of_events(wire: Wire, events: Iterable[Event], at_ms: int) -> list[Output]:
             case Joined(node, customer, kind):
                 value: dict[str, Any] = {"customer": customer, "kind": kind, "updated_at_ms": at_ms}
                 outputs.append(wire.output(topics.IDENTITIES, node, value))
-            case Merged(customer, merged, signal_id):
-                outputs.append(wire.output(topics.MERGES, customer, _merge(event, "merged", "link", at_ms)))
+                continue
+            case Merged(customer, merged, signal_id, ruling):
                 outputs.append(wire.tombstone(topics.PROFILES, merged))
-            case Refused(customer, other, limit, signal_id):
-                outputs.append(
-                    wire.output(
-                        topics.MERGES, customer, _merge(Merged(customer, other, signal_id), "refused", limit, at_ms)
-                    )
+                told = _told(
+                    "merged", customer, merged, "ruling" if ruling else "link", signal=signal_id, ruling=ruling
                 )
+            case Refused(customer, other, limit, signal_id):
+                told = _told("refused", customer, other, limit, signal=signal_id)
+            case Parted(customer, part, nodes, reason, ruling):
+                told = _told("split", customer, part, reason, ruling=ruling)
+                told["nodes"] = list(nodes)
+            case Suspended(customer, node, _, signal_id):
+                told = _told("suspended", customer, node, "links", signal=signal_id)
+            case Released(customer, node, ruling):
+                told = _told("released", customer, node, "ruling", ruling=ruling)
+            case Void(customer, node, reason, ruling):
+                told = _told("void", customer, node, reason, ruling=ruling)
             case Postponed():
-                pass  # nothing happened: the next signal that names it tries again; counted by the agent
+                continue  # nothing happened: the next signal that names it tries again; counted by the agent
+        told["at_ms"] = at_ms
+        outputs.append(wire.output(topics.MERGES, told["customer"], told))
     return outputs
 
 
-def _merge(event: Merged, kind: str, reason: str, at_ms: int) -> dict[str, Any]:
+def _told(
+    kind: str, customer: bytes, other: bytes, reason: str, *, signal: str = "", ruling: str = ""
+) -> dict[str, Any]:
     return {
         "kind": kind,
-        "customer": event.customer,
-        "merged": event.merged,
+        "customer": customer,
+        "merged": other,
         "reason": reason,
-        "signal_id": event.signal_id,
-        "at_ms": at_ms,
+        "signal_id": signal,
+        "ruling": ruling,
+        "nodes": [],
     }
 
 

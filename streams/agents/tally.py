@@ -10,14 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client import Counter
 
 from streams.core.customer import Effects
-from streams.core.links import Event, Joined, Merged, Postponed, Refused
+from streams.core.links import Event, Joined, Merged, Parted, Postponed, Refused, Released, Suspended, Void
 from streams.lane.job import Failure
 
 SIGNALS = Counter("sada_signals_total", "Signals taken into a customer's record.")
 DUPLICATES = Counter("sada_signal_duplicates_total", "Senders' retries dropped by their message id.")
 NOTED = Counter("sada_signal_notes_total", "Signals forwarded, and identifiers left out, by reason.", ["note"])
-IDENTITY = Counter("sada_identity_events_total", "Identity: nodes joined, customers merged, links refused.", ["event"])
-CREATED = Counter("sada_customers_created_total", "Customers first seen.")
+IDENTITY = Counter(
+    "sada_identity_events_total",
+    "Identity: nodes joined, customers merged and split, links refused, values suspended, rulings void.",
+    ["event"],
+)
+CREATED = Counter("sada_customers_created_total", "Customers that came to be: first seen, or parted from another.")
 DEAD = Counter("sada_dead_letters_total", "Records that could not be processed.", ["stage", "code"])
 DECISIONS = Counter(
     "sada_decisions_total", "Decisions by trigger, action chosen, and why held.", ["trigger", "action", "hold"]
@@ -31,7 +35,16 @@ UNKNOWN_OUTCOMES = Counter(
     "sada_outcomes_unknown_total", "Outcomes of actions that the customer's record does not know."
 )
 
-_EVENTS = {Joined: "joined", Merged: "merged", Refused: "refused", Postponed: "postponed"}
+_EVENTS = {
+    Joined: "joined",
+    Merged: "merged",
+    Refused: "refused",
+    Postponed: "postponed",
+    Parted: "split",
+    Suspended: "suspended",
+    Released: "released",
+    Void: "void",
+}
 
 
 class Tally:

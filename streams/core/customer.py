@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from schemas.identity_rules import IdentityRules
 from schemas.views import ActionView, DecisionView, ExampleView, Signal
 from streams.core import attribution, labels
 from streams.core.attribution import NOTHING, Attributed, Settled
@@ -18,7 +19,6 @@ from streams.core.facet import fold, new_facet, remember_contact
 from streams.core.features import vector as vector_of
 from streams.core.golden_record import merge
 from streams.core.labels import CHURN, INTENT, LEFT, STAYED, LabelRules
-from streams.core.limits import IdentityRules
 from streams.core.moment import Moment, Scores
 from streams.core.state import Root, ScoreState
 from streams.core.view import GoldenRecord

@@ -10,6 +10,7 @@ from streams.core.facet import SESSION_GAP_MS
 from streams.core.facet_state import CartLine, ConsentGiven, Facet, Purse, Session, Slot, Trait
 from streams.core.fading import COMPLAINTS_30D, MOOD_30D, MOOD_WEIGHT_30D, NAMES, SIGNALS_1D, faded_by
 from streams.core.joins import join
+from streams.core.kept import with_consent, with_contacts
 from streams.core.state import Root
 from streams.core.view import Activity, Flags, GoldenRecord, History, Value
 
@@ -43,7 +44,7 @@ def merge(root: Root, now_ms: int) -> GoldenRecord:
     facets = list(root.facets.values()) if len(root.facets) < 2 else [root.facets[n] for n in sorted(root.facets)]
     whole = facets[0] if len(facets) == 1 else join(facets, root.members) if facets else Facet(root.node, 0)
     sums = _sums(facets, now_ms)
-    counts, traits, consent = whole.counts, whole.traits, whole.consent
+    counts, traits, consent = whole.counts, whole.traits, with_consent(root.kept, whole.consent)
     return GoldenRecord(
         customer=root.node,
         created_at_ms=root.created_at_ms,
@@ -76,7 +77,7 @@ def merge(root: Root, now_ms: int) -> GoldenRecord:
             suspicious=sums[SIGNALS_1D] >= SUSPICIOUS_SIGNALS_1D,
         ),
         consent=consent,
-        contacts=whole.contacts,
+        contacts=with_contacts(root.kept, whole.contacts),
     )
 
 

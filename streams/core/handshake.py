@@ -22,21 +22,32 @@ Why it ends and why no limit is ever broken:
   offer lapses waits for that.
 """
 
-from schemas.identifiers import Identifier
-from streams.core.limits import add, broken_limit, count_members
-from streams.core.links import (
-    Absorb,
-    Answer,
-    Compress,
-    Joined,
-    Link,
-    Postponed,
-    Propose,
+from collections.abc import Mapping
+
+from streams.core import split, ties
+from streams.core.cuts import SUSPENDED, count, forbids
+from streams.core.limits import add
+from streams.core.links import Absorb, Answer, Compress, Joined, Link, Propose
+from streams.core.state import (
+    Alias,
+    Asked,
+    Claim,
+    Member,
+    Ordered,
+    Promise,
+    Proof,
+    Proposal,
+    Root,
+    Tie,
+    Waiting,
+    encode,
 )
-from streams.core.state import Alias, Asked, Claim, Member, Promise, Proposal, Refusal, Root, Waiting, encode
+from streams.core.suspend import names_too_many
 from streams.core.turn import (
+    MAX_ALSO,
     MAX_ASKED,
     MAX_CLAIMS,
+    MAX_ORDERED,
     MAX_WAITING,
     RETRY_AFTER_MS,
     ProtocolError,
@@ -45,6 +56,7 @@ from streams.core.turn import (
     count_offers,
     count_sure,
     is_tied,
+    proof_of_link,
     rank,
     refuse,
     remember,
@@ -52,10 +64,14 @@ from streams.core.turn import (
 
 
 def advance(turn: Turn) -> None:
-    """Do what the root may do now: move if it wants to, else answer who asked, else send the links that it holds."""
+    """Do what the root may do now: obey what was ruled, else move if it wants to, else answer who asked, else link."""
     root = turn.root
     if root.proposal is not None:
         return
+    if root.ordered:
+        if is_tied(root):
+            return
+        split.obey(turn)
     if root.waiting:
         if not is_tied(root):
             _propose(turn)
@@ -66,10 +82,22 @@ def advance(turn: Turn) -> None:
 def _propose(turn: Turn, *, releases: bool = False) -> None:
     root = turn.root
     to = next(iter(root.waiting))
-    link = root.waiting.pop(to)
-    root.proposal = Proposal(to, link.theirs, link.signal_id)
-    counts = count_members(root)
-    turn.send(to, Propose(root.node, root.created_at_ms, counts, link.ours, releases, link.signal_id))
+    proof = root.waiting.pop(to).proof
+    root.proposal = Proposal(to, proof)
+    turn.send(
+        to,
+        Propose(
+            root.node,
+            root.created_at_ms,
+            count(root),
+            proof.ours,
+            releases,
+            proof.signal_id,
+            proof.theirs,
+            proof.source,
+            proof.ruling,
+        ),
+    )
 
 
 def _answer_asked(turn: Turn) -> bool:
@@ -79,18 +107,25 @@ def _answer_asked(turn: Turn) -> bool:
         return True
     sure, offers = count_sure(root), count_offers(root)
     for other, asked in list(root.asked.items()):
-        limit = broken_limit(turn.rules, sure, asked.counts)
-        if limit is None and broken_limit(turn.rules, add(sure, offers), asked.counts):
+        if asked.proof.ruling and root.promises:  # it may lift cuts that were counted when these were given
+            return False
+        limit = _forbidden(turn, sure, asked)
+        if limit is None and _forbidden(turn, add(sure, offers), asked):
             continue
         del root.asked[other]
         if limit is None:
             sure = add(sure, asked.counts)
-            root.promises[other] = Promise(asked.counts, asked.signal_id)
-            turn.answer_proposal(other, asked.signal_id, "accept")
+            root.promises[other] = Promise(asked.counts, asked.proof)
+            turn.answer_proposal(other, asked, "accept")
         else:
-            refuse(turn, asked.theirs, other, limit, asked.signal_id)
-            turn.answer_proposal(other, asked.signal_id, "refuse", limit)
+            refuse(turn, asked.proof, other, limit)
+            turn.answer_proposal(other, asked, "refuse", limit)
     return not root.asked
+
+
+def _forbidden(turn: Turn, counts: Mapping[str, int], asked: Asked) -> str | None:
+    """Return the limit that a proposal would break; a ruling breaks none."""
+    return None if asked.proof.ruling else forbids(turn.rules, counts, asked.counts)
 
 
 def _place_claims(turn: Turn) -> None:
@@ -99,37 +134,61 @@ def _place_claims(turn: Turn) -> None:
     held = [(node, claim) for node, claim in root.claims.items() if claim.stage == Stage.HELD]
     if not held:
         return
-    members = count_members(root)
+    members = count(root)
     taken = add(count_sure(root), count_offers(root))
     for node, claim in held:
         one = {claim.kind: 1}
-        limit = broken_limit(turn.rules, members, one)
+        limit = None if claim.ruling else forbids(turn.rules, members, one)
         if limit is not None:
-            refuse(turn, node, node, limit, claim.signal_id)
-            turn.note_refusal(node, limit, claim.signal_id)
-        elif not broken_limit(turn.rules, taken, one):
+            proof = Proof(claim.by, node, claim.signal_id, claim.source)
+            refuse(turn, proof, node, limit)
+            turn.note_refusal(proof, limit)
+        elif claim.ruling or not forbids(turn.rules, taken, one):
             taken = add(taken, one)
             claim.stage, claim.at_ms = Stage.OFFERED, turn.now_ms
-            link = Link(root.node, root.created_at_ms, node, members, offer=True, signal_id=claim.signal_id)
-            turn.send(node, link)
+            turn.send(node, _link(root, Proof(claim.by, node, claim.signal_id, claim.source, claim.ruling), offer=True))
 
 
-def hold_claim(turn: Turn, node: bytes, identifier: Identifier, signal_id: str) -> bool:
+def _link(root: Root, proof: Proof, *, offer: bool) -> Link:
+    return Link(
+        root.node,
+        root.created_at_ms,
+        proof.theirs,
+        count(root),
+        offer=offer,
+        signal_id=proof.signal_id,
+        by=proof.ours,
+        source=proof.source,
+        ruling=proof.ruling,
+    )
+
+
+def hold_claim(turn: Turn, node: bytes, claim: Claim) -> bool:
     """Take up an identifier that a signal named; return whether there is anything to send."""
     root = turn.root
     pending = root.claims.get(node)
     if node in root.members or node in root.refusals:
         return False
     if pending is not None and (pending.stage != Stage.SETTLING or turn.now_ms - pending.at_ms < RETRY_AFTER_MS):
+        remember_also(pending, claim, turn.now_ms)
         return False
     if pending is None and len(root.claims) >= MAX_CLAIMS:
         settling = next((n for n, claim in root.claims.items() if claim.stage == Stage.SETTLING), None)
         if settling is None:
-            turn.events.append(Postponed(root.node, node, signal_id))
+            turn.postpone(node, Proof(claim.by, node, claim.signal_id))
             return False
         del root.claims[settling]
-    root.claims[node] = Claim(identifier.kind, identifier.value, signal_id, turn.now_ms, Stage.HELD)
+    root.claims[node] = claim
     return True
+
+
+def remember_also(pending: Claim, claim: Claim, now_ms: int) -> None:
+    """Keep with a claim that is under way what another claim on the same identifier has stated."""
+    pending.ruling = pending.ruling or claim.ruling
+    more = {claim.by: Tie(claim.ruling or claim.signal_id, claim.source, now_ms), **claim.also}
+    for by, stated in more.items():
+        if by != pending.by and len(pending.also) < MAX_ALSO:
+            pending.also.setdefault(by, stated)
 
 
 def on_link(turn: Turn, link: Link) -> None:
@@ -137,15 +196,22 @@ def on_link(turn: Turn, link: Link) -> None:
     root = turn.root
     if link.root == root.node:  # what was linked has come to us meanwhile
         if link.offer:
-            _release(turn, link.node)
+            claim = _release(turn, link.node)
             del root.claims[link.node]
+            ties.bind_claim(root, link.node, claim, turn.now_ms)
+            if claim.ruling:
+                turn.void(claim.by, "same-customer", claim.ruling)
             advance(turn)
         return
     if link.root in root.members:  # who asked has come to us meanwhile
         return
-    limit = broken_limit(turn.rules, count_members(root), link.counts)
+    if not link.ruling and _is_suspended(turn, link.node, link.root):
+        refuse(turn, proof_of_link(link), link.root, SUSPENDED)
+        turn.answer_link(link, "refuse", SUSPENDED)
+        return
+    limit = None if link.ruling else forbids(turn.rules, count(root), link.counts)
     if limit is not None:
-        refuse(turn, link.root, link.root, limit, link.signal_id)
+        refuse(turn, proof_of_link(link), link.root, limit)
         turn.answer_link(link, "refuse", limit)
     elif rank(root) < (link.created_at_ms, link.root):
         turn.answer_link(link, "move")
@@ -153,17 +219,31 @@ def on_link(turn: Turn, link: Link) -> None:
         _move_later(turn, link)
 
 
+def _is_suspended(turn: Turn, ours: bytes, other: bytes) -> bool:
+    """Say whether an identifier of ours ties nobody, for one because this customer is one too many."""
+    root = turn.root
+    if root.members[ours].suspended_at_ms:
+        return True
+    if not names_too_many(turn, ours, other):
+        return False
+    if len(root.ordered) < MAX_ORDERED:
+        root.ordered.append(Ordered("", split.SUSPEND, ours, b""))
+        advance(turn)
+    return True
+
+
 def _move_later(turn: Turn, link: Link) -> None:
     """Propose ourselves to the smaller root that sent the link, at once or as soon as we may."""
     root = turn.root
-    known = _wants_to(root, link.root)
-    if not known and len(root.waiting) >= MAX_WAITING:
-        turn.events.append(Postponed(root.node, link.root, link.signal_id))
+    # What was asked without a ruling may be refused: with one it is asked again.
+    known = link.root in root.waiting or (not link.ruling and _wants_to(root, link.root))
+    if not known and not link.ruling and len(root.waiting) >= MAX_WAITING:
+        turn.postpone(link.root, proof_of_link(link))
         turn.answer_link(link, "again")
         return
     free = root.proposal is None and not root.waiting and not is_tied(root)
-    if not known:
-        root.waiting[link.root] = Waiting(link.created_at_ms, link.node, link.root, link.signal_id)
+    if not known or link.ruling:
+        root.waiting[link.root] = Waiting(link.created_at_ms, proof_of_link(link))
     if free:
         _propose(turn, releases=link.offer)  # one message answers both
     elif link.offer:
@@ -176,23 +256,32 @@ def _wants_to(root: Root, other: bytes) -> bool:
 
 
 def on_propose(turn: Turn, propose: Propose) -> None:
-    """Take up a larger root's proposal; it is answered as soon as it can be."""
+    """Take up a larger root's proposal; it is answered as soon as it can be.
+
+    It is smaller only where a split has made us from the customer it knew: then we go to it.
+    """
     root = turn.root
-    if (propose.created_at_ms, propose.root) <= rank(root):
-        raise ProtocolError(f"root {root.node.hex()} is asked by {propose.root.hex()}, which is not larger")
+    proof = Proof(propose.theirs, propose.node, propose.signal_id, propose.source, propose.ruling)
     if propose.releases:
         _release(turn, propose.node)
-    take_asked(turn, propose.root, Asked(propose.counts, propose.node, propose.signal_id))
+    asked = Asked(propose.counts, proof)
+    if not proof.ruling and _is_suspended(turn, proof.ours, propose.root):
+        refuse(turn, proof, propose.root, SUSPENDED)
+        turn.answer_proposal(propose.root, asked, "refuse", SUSPENDED)
+    elif (propose.created_at_ms, propose.root) <= rank(root):
+        turn.answer_proposal(propose.root, asked, "elsewhere")
+    else:
+        take_asked(turn, propose.root, asked)
     advance(turn)
 
 
 def take_asked(turn: Turn, other: bytes, asked: Asked) -> None:
     """Keep a proposal until it can be answered."""
-    if len(turn.root.asked) < MAX_ASKED:
+    if len(turn.root.asked) < MAX_ASKED or asked.proof.ruling:
         turn.root.asked[other] = asked
     else:
-        turn.events.append(Postponed(turn.root.node, other, asked.signal_id))
-        turn.answer_proposal(other, asked.signal_id, "again")
+        turn.postpone(other, asked.proof)
+        turn.answer_proposal(other, asked, "again")
 
 
 def _release(turn: Turn, node: bytes) -> Claim:
@@ -222,40 +311,58 @@ def _on_proposal_answered(turn: Turn, answer: Answer) -> None:
         turn.send(answer.root, Absorb(root.node, encode(root), answer.signal_id))
         return
     if answer.verdict == "refuse":
-        remember(turn, proposal.theirs, Refusal(answer.root, answer.limit, answer.signal_id, turn.now_ms))
+        remember(turn, proposal.proof, answer.root, answer.limit)
+    elif answer.verdict == "elsewhere":
+        tie(turn, answer.root, Waiting(answer.created_at_ms, proposal.proof))
     advance(turn)
 
 
 def _on_link_answered(turn: Turn, answer: Answer) -> None:
     root = turn.root
     claim = _release(turn, answer.node) if answer.releases else None
+    proof = Proof(answer.theirs, answer.node, answer.signal_id, answer.source, answer.ruling)
     if answer.verdict == "joined" and claim is not None:
-        root.members[answer.node] = Member(claim.kind, claim.value, turn.now_ms, claim.signal_id)
-        del root.claims[answer.node]
-        turn.events.append(Joined(answer.node, root.node, claim.kind))
+        _take_in(turn, answer.node, claim)
     elif answer.verdict == "move":
-        tie(turn, answer.root, Waiting(answer.created_at_ms, root.node, answer.node, answer.signal_id))
+        if not proof.ruling and _is_suspended(turn, proof.ours, answer.root):
+            refuse(turn, proof, answer.root, SUSPENDED)
+            turn.note_refusal(proof, SUSPENDED)
+        else:
+            tie(turn, answer.root, Waiting(answer.created_at_ms, proof))
     elif answer.verdict == "refuse":
-        remember(turn, answer.node, Refusal(answer.root, answer.limit, answer.signal_id, turn.now_ms))
-    elif answer.verdict == "again":
+        remember(turn, proof, answer.root, answer.limit)
+    elif answer.verdict in ("again", "unknown"):
         root.claims.pop(answer.node, None)
+        if answer.verdict == "unknown":
+            turn.void(answer.theirs, "unknown-customer", answer.ruling)
     advance(turn)
+
+
+def _take_in(turn: Turn, node: bytes, claim: Claim) -> None:
+    """Make a new identifier a member."""
+    root = turn.root
+    root.members[node] = Member(
+        claim.kind, claim.value, turn.now_ms, claim.signal_id, source=claim.source, original=claim.original
+    )
+    del root.claims[node]
+    ties.bind(root, claim.by, node, Tie(claim.signal_id, claim.source, turn.now_ms))
+    ties.bind_claim(root, node, claim, turn.now_ms)
+    turn.events.append(Joined(node, root.node, claim.kind))
 
 
 def tie(turn: Turn, other: bytes, link: Waiting) -> None:
     """See to it that another root and we become one: we move to a smaller one, a larger one is asked to come."""
-    root = turn.root
-    if other in root.members or link.theirs in root.members or _wants_to(root, other):
+    root, proof = turn.root, link.proof
+    if other in root.members or proof.theirs in root.members:
+        return
+    if _wants_to(root, other) and not proof.ruling:
         return
     if (link.created_at_ms, other) > rank(root):
-        counts = count_members(root)
-        turn.send(
-            other, Link(root.node, root.created_at_ms, link.theirs, counts, offer=False, signal_id=link.signal_id)
-        )
-    elif len(root.waiting) < MAX_WAITING:
+        turn.send(other, _link(root, proof, offer=False))
+    elif proof.ruling or len(root.waiting) < MAX_WAITING:
         root.waiting[other] = link
     else:
-        turn.events.append(Postponed(root.node, other, link.signal_id))
+        turn.postpone(other, proof)
 
 
 def on_compress(_turn: Turn, _compress: Compress) -> None:

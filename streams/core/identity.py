@@ -12,15 +12,41 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from schemas.identifiers import Identifier
-from streams.core import handshake
+from schemas.identity_rules import IdentityRules
+from streams.core import handshake, split, ties
 from streams.core.absorb import on_absorb
-from streams.core.limits import IdentityRules
-from streams.core.links import Absorb, Answer, Compress, Joined, Link, Message, Propose, Step
-from streams.core.state import Alias, Member, NodeRecord, Root
-from streams.core.turn import ProtocolError, Turn
+from streams.core.found import become_root, repoint
+from streams.core.links import (
+    Absorb,
+    Answer,
+    Compress,
+    Found,
+    Joined,
+    Link,
+    Message,
+    Propose,
+    Reconsider,
+    Repoint,
+    Rule,
+    Step,
+    Verdict,
+    Void,
+    aim,
+)
+from streams.core.state import Alias, Claim, Member, NodeRecord, Root, Tie
+from streams.core.turn import ProtocolError, Stage, Turn
 
 # Pointers lead to ever smaller roots, and a customer's identifiers are limited: a chain this long is a circle.
 MAX_HOPS = 1_000
+
+
+def _on_rule(turn: Turn, rule: Rule) -> None:
+    """Take up an operator's ruling."""
+    if rule.kind not in split.KINDS:
+        raise ProtocolError(f"ruling {rule.id[:100]!r} is of kind {rule.kind[:40]!r}")
+    split.order(turn, rule)
+    handshake.advance(turn)
+
 
 _HANDLERS: Mapping[type, Callable[[Turn, Any], None]] = {
     Link: handshake.on_link,
@@ -28,10 +54,12 @@ _HANDLERS: Mapping[type, Callable[[Turn, Any], None]] = {
     Answer: handshake.on_answer,
     Absorb: on_absorb,
     Compress: handshake.on_compress,
+    Rule: _on_rule,
+    Reconsider: split.on_reconsider,
 }
 
 
-def open_root(node: bytes, identifier: Identifier, *, signal_id: str, now_ms: int) -> Step:
+def open_root(node: bytes, identifier: Identifier, *, signal_id: str, source: str, now_ms: int) -> Step:
     """Return a new customer: the first signal of its strongest identifier came in.
 
     Parameters
@@ -39,35 +67,58 @@ def open_root(node: bytes, identifier: Identifier, *, signal_id: str, now_ms: in
     node : of ``identifier``; it has no record
     now_ms : stream time of the partition; with the node it orders roots
     """
-    member = Member(identifier.kind, identifier.value, now_ms, signal_id)
+    member = Member(
+        identifier.kind,
+        identifier.value,
+        now_ms,
+        signal_id,
+        source=source,
+        original=identifier.original,
+        created_at_ms=now_ms,
+    )
     return Step(Root(node, now_ms, members={node: member}), (), (Joined(node, node, identifier.kind),))
 
 
 def claim(
     root: Root,
+    by: bytes,
     others: Sequence[tuple[bytes, Identifier]],
     *,
     signal_id: str,
+    source: str,
     now_ms: int,
     rules: IdentityRules,
 ) -> Step:
-    """Link the other identifiers that a signal at this root names; members and refused ones cost one look-up each.
+    """Link the other identifiers that a signal at this root names; members and refused ones cost two look-ups each.
+
+    Parameters
+    ----------
+    by : the signal's own identifier, a member
 
     Notes
     -----
     A link that is under way or was refused is not sent again. ``changed`` is false when nothing was done.
     """
-    members, refusals = root.members, root.refusals
+    members, refusals, known = root.members, root.refusals, root.ties
     for node, _ in others:
-        if node not in members and node not in refusals:
+        if node not in refusals and (node not in members or ties.pair(by, node) not in known):
             break
     else:
         return Step(root, changed=False)
-    turn = Turn(root, rules, now_ms)
-    held = [handshake.hold_claim(turn, node, identifier, signal_id) for node, identifier in others]
-    if any(held):
+    if members[by].suspended_at_ms:
+        return Step(root, changed=False)
+    turn, news = Turn(root, rules, now_ms), False
+    links = False
+    for node, identifier in others:
+        if node in members:
+            news |= ties.bind_more(root, by, node, Tie(signal_id, source, now_ms))
+            continue
+        kind, value, original = identifier
+        held = Claim(kind, value, signal_id, now_ms, Stage.HELD, by, source, original)
+        links |= handshake.hold_claim(turn, node, held)
+    if links:
         handshake.advance(turn)
-    return turn.step()._replace(changed=any(held))
+    return turn.step()._replace(changed=news or links)
 
 
 def handle(record: NodeRecord | None, message: Message, *, now_ms: int, rules: IdentityRules) -> Step:
@@ -82,14 +133,19 @@ def handle(record: NodeRecord | None, message: Message, *, now_ms: int, rules: I
     """
     body = message.body
     if isinstance(record, Alias):
-        if isinstance(body, Compress):
-            return _repoint(record, body, now_ms)
+        if isinstance(body, (Compress, Repoint)):
+            return repoint(record, body, now_ms)
+        if isinstance(body, Found):
+            return become_root(message.to, body, now_ms=now_ms, rules=rules)
         return forward(record, message)
     if record is None:
         return _first_contact(message, now_ms)
+    aimed = aim(body)
+    if aimed is not None and aimed not in record.members:
+        return onward(record, aimed, message)
     handler = _HANDLERS.get(type(body))
     if handler is None:
-        raise ProtocolError(f"{type(body).__name__} at root {record.node.hex()} is the agent's to fold")
+        raise ProtocolError(f"{type(body).__name__} at root {record.node.hex()} is not for a root")
     turn = Turn(record, rules, now_ms)
     handler(turn, body)
     if isinstance(body, Link) and body.offer:
@@ -105,9 +161,34 @@ def forward(alias: Alias, message: Message) -> Step:
     ProtocolError
         when it was forwarded so often that the pointers must form a circle
     """
+    return Step(alias, (_onward(message, alias.to),), changed=False)
+
+
+def onward(record: Alias | Root, aimed: bytes, message: Message) -> Step:
+    """Send a message on to where its identifier is: along an alias's pointer, or back to the identifier itself.
+
+    The latter where an old pointer has led to the wrong part of a split. What tells the identifier's own node where it
+    belongs was written before the part could come to be; so the message goes through the log, behind it.
+
+    Parameters
+    ----------
+    record : at which it has arrived: an alias, or a root that the identifier is not a member of
+    aimed : the identifier that it is about
+
+    Raises
+    ------
+    ProtocolError
+        as forward
+    """
+    if isinstance(record, Alias):
+        return Step(record, (_onward(message, record.to),), changed=False)
+    return Step(record, (_onward(message, aimed)._replace(by_log=True),), changed=False)
+
+
+def _onward(message: Message, to: bytes) -> Message:
     if message.hops >= MAX_HOPS:
-        raise ProtocolError(f"forwarded {message.hops} times, last by {message.to.hex()} to {alias.to.hex()}")
-    return Step(alias, (message._replace(to=alias.to, hops=message.hops + 1),), changed=False)
+        raise ProtocolError(f"forwarded {message.hops} times, last by {message.to.hex()} to {to.hex()}")
+    return message._replace(to=to, hops=message.hops + 1, by_log=False)
 
 
 def shorten(root: Root, via: bytes, hops: int) -> tuple[Message, ...]:
@@ -118,32 +199,35 @@ def shorten(root: Root, via: bytes, hops: int) -> tuple[Message, ...]:
     via : the node where the message entered the pointers: a signal's facet, a link's node
     hops : of the message as it arrived
     """
-    if hops > 1:
+    if hops > 1 and via in root.members:  # it may have left with a part in this very turn
         return (Message(via, root.node, Compress(root.node)),)
     return ()
-
-
-def _repoint(alias: Alias, compress: Compress, now_ms: int) -> Step:
-    if compress.root == alias.to:
-        return Step(alias, changed=False)
-    return Step(Alias(compress.root, now_ms))
 
 
 def _first_contact(message: Message, now_ms: int) -> Step:
     """Handle a message at a node that nobody has seen: a link with an offer is taken."""
     body = message.body
     if isinstance(body, Link) and body.offer:
+        verdict: Verdict = "unknown" if body.ruling else "joined"
         answer = Answer(
             body.root,
             body.created_at_ms,
             body.node,
-            "joined",
+            verdict,
             "",
             to_proposal=False,
             releases=True,
             signal_id=body.signal_id,
+            theirs=body.by,
+            source=body.source,
+            ruling=body.ruling,
         )
-        return Step(Alias(body.root, now_ms), (Message(body.root, body.node, answer),))
-    if isinstance(body, (Link, Compress)) or (isinstance(body, Answer) and not body.to_proposal and not body.releases):
+        record = None if body.ruling else Alias(body.root, now_ms)
+        return Step(record, (Message(body.root, body.node, answer),), changed=record is not None)
+    if isinstance(body, Rule):
+        return Step(None, events=(Void(body.node, body.node, "unknown-customer", body.id),), changed=False)
+    if isinstance(body, (Link, Compress, Reconsider)) or (
+        isinstance(body, Answer) and not body.to_proposal and not body.releases
+    ):
         return Step(None, changed=False)  # news for a customer who is not there
     raise ProtocolError(f"{type(body).__name__} for node {message.to.hex()}, which has no record")

@@ -1,46 +1,9 @@
 """How many identifiers of a kind one customer may have: what keeps two people from becoming one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from schemas.identifiers import KINDS
+from schemas.identity_rules import IdentityRules
 from streams.core.state import Root
-
-# Two accounts or two CRM entries are two people. A person has a few addresses, numbers and cards, several devices,
-# and a new anonymous id with every browser and every cleared cookie; beyond these it is a shared machine or a bot.
-DEFAULT_LIMITS: Mapping[str, int] = {
-    "user_id": 1,
-    "crm_id": 1,
-    "loyalty_id": 2,
-    "email": 5,
-    "phone": 5,
-    "device_id": 10,
-    "anonymous_id": 50,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class IdentityRules:
-    """The rules of merging.
-
-    Parameters
-    ----------
-    limits : most identifiers per kind and customer, at least 1; a kind that is not named has no limit
-
-    Raises
-    ------
-    ValueError
-        for a kind that does not exist or a limit below 1
-    """
-
-    limits: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
-
-    def __post_init__(self) -> None:
-        for kind, limit in self.limits.items():
-            if kind not in KINDS:
-                raise ValueError(f"identity limits: kind {kind!r} is not one of {', '.join(KINDS)}")
-            if limit < 1:
-                raise ValueError(f"identity limits: {kind} is {limit}; a customer has at least 1")
 
 
 def count_members(root: Root) -> dict[str, int]:

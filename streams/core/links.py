@@ -20,7 +20,8 @@ class Deliver(NamedTuple):
 class Link(NamedTuple):
     """The sender's customer and the receiver's are one, says a signal.
 
-    With ``offer`` a place for ``node`` alone is kept at the asking root until this link is answered.
+    ``by`` is the sender's identifier in the link, ``node`` the receiver's. With ``offer`` a place for ``node`` alone is
+    kept at the asking root until this link is answered. With a ``ruling`` limits and cuts do not count.
     """
 
     root: bytes
@@ -29,10 +30,13 @@ class Link(NamedTuple):
     counts: dict[str, int]
     offer: bool
     signal_id: str
+    by: bytes
+    source: str
+    ruling: str
 
 
 class Propose(NamedTuple):
-    """A root would move to the receiver. ``node`` is its identifier in the link."""
+    """A root would move to the receiver. ``node`` is its identifier in the link, ``theirs`` the receiver's."""
 
     root: bytes
     created_at_ms: int
@@ -40,15 +44,19 @@ class Propose(NamedTuple):
     node: bytes
     releases: bool
     signal_id: str
+    theirs: bytes
+    source: str
+    ruling: str
 
 
-Verdict = Literal["accept", "refuse", "again", "joined", "move", "later"]
+Verdict = Literal["accept", "refuse", "again", "elsewhere", "joined", "move", "later", "unknown"]
 
 
 class Answer(NamedTuple):
-    """An answer to a proposal (accept, refuse, again) or to a link (joined, move, later, again, refuse).
+    """Answers a proposal (accept, refuse, again, elsewhere) or a link (joined, move, later, again, refuse, unknown).
 
-    ``node`` is the answering side's identifier in the link; ``releases`` says that it answers an offer.
+    ``node`` is the answering side's identifier in the link, ``theirs`` the receiver's; ``releases`` says that it
+    answers an offer. ``root`` is who answers; with *elsewhere* the root that has the identifier since a split.
     """
 
     root: bytes
@@ -59,6 +67,9 @@ class Answer(NamedTuple):
     to_proposal: bool
     releases: bool
     signal_id: str
+    theirs: bytes
+    source: str
+    ruling: str
 
 
 class Absorb(NamedTuple):
@@ -75,16 +86,65 @@ class Compress(NamedTuple):
     root: bytes
 
 
-Body: TypeAlias = Deliver | Link | Propose | Answer | Absorb | Compress
+class Rule(NamedTuple):
+    """An operator's ruling at the customer of ``node``."""
+
+    id: str
+    kind: str
+    node: bytes
+    other: bytes
+
+
+class Found(NamedTuple):
+    """A part has left its customer: the alias that takes this becomes its root, as ``state.encode`` writes it."""
+
+    root_state: bytes
+
+
+class Repoint(NamedTuple):
+    """Since a split your customer is this root."""
+
+    root: bytes
+
+
+class Reconsider(NamedTuple):
+    """Links between your ``theirs`` and our ``nodes`` broke a limit before a split or a release; they may fit now."""
+
+    theirs: bytes
+    nodes: list[bytes]
+
+
+Body: TypeAlias = Deliver | Link | Propose | Answer | Absorb | Compress | Rule | Found | Repoint | Reconsider
+
+
+def aim(body: Body) -> bytes | None:
+    """Return the identifier whose customer a message is for, None where it is for the receiving node itself.
+
+    After a split an old pointer may lead to the other part; the root that gets such a message sends it to the node
+    that this returns, which knows better by then.
+    """
+    match body:
+        case Deliver():
+            return body.facet
+        case Link() | Rule():
+            return body.node
+        case Propose() | Answer() | Reconsider():
+            return body.theirs
+        case _:
+            return None
 
 
 class Message(NamedTuple):
-    """A message to a node; ``hops`` counts how often it was forwarded."""
+    """A message to a node; ``hops`` counts how often it was forwarded.
+
+    ``by_log``: it goes through the inbox even on its own partition, behind what lies there already.
+    """
 
     to: bytes
     sender: bytes
     body: Body
     hops: int = 0
+    by_log: bool = False
 
 
 class Joined(NamedTuple):
@@ -101,6 +161,7 @@ class Merged(NamedTuple):
     customer: bytes
     merged: bytes
     signal_id: str
+    ruling: str = ""
 
 
 class Refused(NamedTuple):
@@ -123,7 +184,43 @@ class Postponed(NamedTuple):
     signal_id: str
 
 
-Event: TypeAlias = Joined | Merged | Refused | Postponed
+class Parted(NamedTuple):
+    """``nodes`` have left ``customer`` and are the customer ``part`` now."""
+
+    customer: bytes
+    part: bytes
+    nodes: tuple[bytes, ...]
+    reason: str
+    ruling: str
+
+
+class Suspended(NamedTuple):
+    """An identifier tied too many customers: it ties nobody from now on."""
+
+    customer: bytes
+    node: bytes
+    kind: str
+    signal_id: str
+
+
+class Released(NamedTuple):
+    """A suspension has ended."""
+
+    customer: bytes
+    node: bytes
+    ruling: str
+
+
+class Void(NamedTuple):
+    """A ruling had no effect."""
+
+    customer: bytes
+    node: bytes
+    reason: str
+    ruling: str
+
+
+Event: TypeAlias = Joined | Merged | Refused | Postponed | Parted | Suspended | Released | Void
 
 
 class Step(NamedTuple):
@@ -145,6 +242,10 @@ _FIELDS: Mapping[type, str] = {
     Answer: "answer",
     Absorb: "absorb",
     Compress: "compress",
+    Rule: "rule",
+    Found: "found",
+    Repoint: "repoint",
+    Reconsider: "reconsider",
 }
 _BODIES: Mapping[str, Callable[..., Body]] = {
     "deliver": Deliver,
@@ -153,6 +254,10 @@ _BODIES: Mapping[str, Callable[..., Body]] = {
     "answer": Answer,
     "absorb": Absorb,
     "compress": Compress,
+    "rule": Rule,
+    "found": Found,
+    "repoint": Repoint,
+    "reconsider": Reconsider,
 }
 
 

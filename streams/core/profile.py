@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from streams.core.state import LastDecision, Root
+from streams.core.state import LastDecision, Root, Tie
+from streams.core.ties import ends
 from streams.core.view import Activity, GoldenRecord, History, Value
 
 # As the schema says; the state keeps more, for caps and rewards.
@@ -29,7 +30,17 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
         "created_at_ms": root.created_at_ms,
         "last_seen_ms": record.history.last_ms or record.history.first_ms,
         "members": [
-            {"node": node, "kind": m.kind, "value": m.value, "since_ms": m.since_ms, "signal_id": m.signal_id}
+            {
+                "node": node,
+                "kind": m.kind,
+                "value": m.value,
+                "since_ms": m.since_ms,
+                "signal_id": m.signal_id,
+                "original": m.original,
+                "source": m.source,
+                "suspended_at_ms": m.suspended_at_ms,
+                "cuts": list(m.cuts),
+            }
             for node, m in record.members.items()
         ],
         "traits": {name: {"value": t.value, "source": t.source, "at_ms": t.at_ms} for name, t in record.traits.items()},
@@ -52,10 +63,34 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
         "scores": {name: {"p": s.p, "version": s.version, "at_ms": s.at_ms} for name, s in root.scores.items()},
         "next_action": None if decided is None else _next_action(decided),
         "refusals": [
-            {"other": r.other, "reason": r.limit, "signal_id": r.signal_id, "at_ms": r.at_ms}
-            for r in root.refusals.values()
+            {
+                "other": r.other,
+                "reason": r.limit,
+                "signal_id": r.signal_id,
+                "at_ms": r.at_ms,
+                "ours": r.ours,
+                "theirs": theirs,
+            }
+            for theirs, r in root.refusals.items()
+        ],
+        "ties": [_tie(key, tie) for key, tie in root.ties.items()],
+        "story": [
+            {
+                "kind": c.kind,
+                "other": c.other,
+                "reason": c.reason,
+                "signal_id": c.signal_id,
+                "ruling": c.ruling,
+                "at_ms": c.at_ms,
+            }
+            for c in root.story
         ],
     }
+
+
+def _tie(key: bytes, tie: Tie) -> dict[str, Any]:
+    one, other = ends(key)
+    return {"one": one, "other": other, "signal_id": tie.signal_id, "source": tie.source, "at_ms": tie.at_ms}
 
 
 def _activity(activity: Activity) -> dict[str, Any]:

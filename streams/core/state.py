@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from streams.core.facet_state import Facet
+from streams.core.facet_state import ConsentGiven, Contact, Facet
 
 
 class Struct(msgspec.Struct, array_like=True):
@@ -20,64 +20,145 @@ class Struct(msgspec.Struct, array_like=True):
 
 
 class Member(Struct):
-    """An identifier of the customer. ``joined_ms``: when it came over with a customer that was absorbed, 0 if never."""
+    """An identifier of the customer.
+
+    ``joined_ms``: when it came over with a customer that was absorbed, 0 if never; ``created_at_ms``: when it was
+    opened as a customer of its own, 0 if never; ``suspended_at_ms``: since when it ties nobody, because it tied too
+    many; ``cuts``: the side on which it stands of each cut that an operator made, by the cut (see split.py).
+    """
 
     kind: str
     value: str
     since_ms: int
     signal_id: str
     joined_ms: int = 0
+    source: str = ""
+    original: str = ""
+    created_at_ms: int = 0
+    suspended_at_ms: int = 0
+    cuts: dict[bytes, int] = {}
+
+
+class Proof(Struct):
+    """What ties two identifiers: a signal that named both, or an operator's ruling.
+
+    ``ours`` is the identifier of whoever holds the proof, ``theirs`` the other side's. With a ruling neither limits
+    nor cuts count.
+    """
+
+    ours: bytes
+    theirs: bytes
+    signal_id: str
+    source: str = ""
+    ruling: str = ""
+
+
+class Tie(Struct):
+    """Two members that one signal named, or one ruling: the first that did."""
+
+    signal_id: str
+    source: str
+    at_ms: int
 
 
 class Claim(Struct):
-    """An identifier that a signal named beside one of ours: a link on its way. ``stage`` as in identity.Stage."""
+    """An identifier that a signal named beside ``by``, one of ours: a link on its way. ``stage``: turn.Stage.
+
+    ``also``: others of ours beside which it was named meanwhile.
+    """
 
     kind: str
     value: str
     signal_id: str
     at_ms: int
     stage: int
+    by: bytes = b""
+    source: str = ""
+    original: str = ""
+    ruling: str = ""
+    also: dict[bytes, Tie] = {}
 
 
 class Waiting(Struct):
-    """A smaller root to which we shall propose ourselves. ``ours`` and ``theirs`` are the linked identifiers."""
+    """A smaller root to which we shall propose ourselves."""
 
     created_at_ms: int
-    ours: bytes
-    theirs: bytes
-    signal_id: str
+    proof: Proof
 
 
 class Proposal(Struct):
     """A proposal of our own that is not answered yet; ``to`` is the root as we knew it."""
 
     to: bytes
-    theirs: bytes
-    signal_id: str
+    proof: Proof
 
 
 class Asked(Struct):
     """A larger root's proposal that waits for our answer. ``counts``: its identifiers by kind."""
 
     counts: dict[str, int]
-    theirs: bytes
-    signal_id: str
+    proof: Proof
 
 
 class Promise(Struct):
     """A place promised to a larger root: how many identifiers of each kind it will bring."""
 
     counts: dict[str, int]
-    signal_id: str
+    proof: Proof
 
 
 class Refusal(Struct):
-    """A refused link: ``other`` is the other customer's root at the time, ``limit`` the kind it would break."""
+    """A refused link: ``other`` is the other customer's root at the time, ``limit`` the kind it would break.
+
+    ``limit`` is CUT where an operator has parted them, SUSPENDED where the identifier ties too many.
+    """
 
     other: bytes
     limit: str
     signal_id: str
     at_ms: int
+    ours: bytes = b""
+
+
+class Ordered(Struct):
+    """A ruling that waits until no handshake is open. ``kind`` as in links.Rule, or SUSPEND: our own."""
+
+    id: str
+    kind: str
+    node: bytes
+    other: bytes
+
+
+class Tally(Struct):
+    """Who named an identifier of ours lately: 4 bytes of each customer's root, since ``since_ms``."""
+
+    since_ms: int
+    roots: bytes
+
+
+class Chapter(Struct):
+    """What became of the customer: merged, split, suspended. ``reason`` and ``ruling`` as in merges."""
+
+    kind: str
+    other: bytes
+    reason: str
+    signal_id: str
+    ruling: str
+    at_ms: int
+
+
+class Withdrawn(Struct):
+    """A withdrawal that held for the whole before a split; ``since_ms``: when that was."""
+
+    given: ConsentGiven
+    since_ms: int
+
+
+class Kept(Struct):
+    """What a part keeps of the whole after a split: withdrawals of consent, and how often it was contacted."""
+
+    consent: dict[str, Withdrawn] = {}
+    contacts: list[Contact] = []
 
 
 class ScoreState(Struct):
@@ -122,6 +203,12 @@ class Root(Struct, tag="r"):
     refusals: dict[bytes, Refusal] = {}
     scores: dict[str, ScoreState] = {}
     last_decision: LastDecision | None = None
+    # Why the members are one: ties by ties.pair. They connect all members.
+    ties: dict[bytes, Tie] = {}
+    ordered: list[Ordered] = []
+    tallies: dict[bytes, Tally] = {}
+    story: list[Chapter] = []  # newest first
+    kept: Kept | None = None
 
 
 NodeRecord: TypeAlias = Root | Alias

@@ -3,16 +3,24 @@
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from streams.core.limits import IdentityRules, add, count_members
-from streams.core.links import Answer, Body, Event, Link, Message, Refused, Step, Verdict
-from streams.core.state import NodeRecord, Refusal, Root
+from schemas.identity_rules import IdentityRules
+from streams.core.cuts import count
+from streams.core.limits import add
+from streams.core.links import Answer, Body, Event, Link, Message, Postponed, Refused, Step, Verdict, Void
+from streams.core.state import Asked, Chapter, NodeRecord, Proof, Refusal, Root
 
 # Bounds of what a root remembers, so that a shared till costs no more than a family. Above them a link is put off
-# until the next signal that names it; of refusals the oldest is forgotten: two messages when it comes up again.
+# until the next signal that names it; of refusals the oldest is forgotten: two messages when it comes up again. An
+# operator's ruling is never put off: it would not come again by itself.
 MAX_CLAIMS = 64
+MAX_ALSO = 8
 MAX_WAITING = 64
 MAX_ASKED = 256
 MAX_REFUSALS = 64
+# Rulings that wait until no handshake is open: that takes seconds, and an operator types slower.
+MAX_ORDERED = 16
+# Merges, splits and suspensions that an agent can read of; all are in the merges topic.
+MAX_STORY = 20
 # A claim that was answered "later" or "move" is settled within seconds; if that was put off somewhere, a signal
 # after this time tries again.
 RETRY_AFTER_MS = 600_000
@@ -50,33 +58,59 @@ class Turn:
 
     def answer_link(self, link: Link, verdict: Verdict, limit: str = "") -> None:
         """Answer a link, and the offer that it makes."""
-        answer = self._answer(link.node, verdict, limit, link.signal_id)
+        answer = self._answer(proof_of_link(link), verdict, limit)
         self.send(link.root, answer._replace(releases=link.offer))
 
-    def answer_proposal(self, to: bytes, signal_id: str, verdict: Verdict, limit: str = "") -> None:
+    def answer_proposal(self, to: bytes, asked: Asked, verdict: Verdict, limit: str = "") -> None:
         """Answer a larger root's proposal."""
-        self.send(to, self._answer(self.root.node, verdict, limit, signal_id)._replace(to_proposal=True))
+        self.send(to, self._answer(asked.proof, verdict, limit)._replace(to_proposal=True))
 
-    def note_refusal(self, to: bytes, limit: str, signal_id: str) -> None:
+    def send_elsewhere(self, to: bytes, asked: Asked, home: Root) -> None:
+        """Tell a larger root that what it asked for has left with a part."""
+        answer = self._answer(asked.proof, "elsewhere", "")
+        self.send(to, answer._replace(root=home.node, created_at_ms=home.created_at_ms, to_proposal=True))
+
+    def note_refusal(self, proof: Proof, limit: str) -> None:
         """Tell the other side of a link that it was refused here without asking."""
-        self.send(to, self._answer(self.root.node, "refuse", limit, signal_id))
+        self.send(proof.theirs, self._answer(proof, "refuse", limit))
 
-    def _answer(self, node: bytes, verdict: Verdict, limit: str, signal_id: str) -> Answer:
+    def _answer(self, proof: Proof, verdict: Verdict, limit: str) -> Answer:
         root = self.root
         return Answer(
             root.node,
             root.created_at_ms,
-            node,
+            proof.ours,
             verdict,
             limit,
             to_proposal=False,
             releases=False,
-            signal_id=signal_id,
+            signal_id=proof.signal_id,
+            theirs=proof.theirs,
+            source=proof.source,
+            ruling=proof.ruling,
         )
+
+    def postpone(self, other: bytes, proof: Proof) -> None:
+        """Say that a link was put off because a list was full."""
+        self.events.append(Postponed(self.root.node, other, proof.signal_id))
+
+    def void(self, node: bytes, reason: str, ruling: str) -> None:
+        """Say that a ruling had no effect."""
+        self.events.append(Void(self.root.node, node, reason, ruling))
+
+    def tell(self, chapter: Chapter) -> None:
+        """Add to the customer's story."""
+        self.root.story.insert(0, chapter)
+        del self.root.story[MAX_STORY:]
 
     def step(self) -> Step:
         """Return what the turn comes to."""
         return Step(self.record, tuple(self.messages), tuple(self.events))
+
+
+def proof_of_link(link: Link) -> Proof:
+    """Return a link's proof as the receiver holds it."""
+    return Proof(link.node, link.by, link.signal_id, link.source, link.ruling)
 
 
 def rank(root: Root) -> tuple[int, bytes]:
@@ -91,7 +125,7 @@ def is_tied(root: Root) -> bool:
 
 def count_sure(root: Root) -> dict[str, int]:
     """Return the identifiers by kind that are members or surely will be."""
-    counts = count_members(root)
+    counts = count(root)
     for promise in root.promises.values():
         counts = add(counts, promise.counts)
     return counts
@@ -106,19 +140,24 @@ def count_offers(root: Root) -> dict[str, int]:
     return counts
 
 
-def refuse(turn: Turn, theirs: bytes, other: bytes, limit: str, signal_id: str) -> None:
+def refuse(turn: Turn, proof: Proof, other: bytes, limit: str) -> None:
     """Refuse a link here: remember it, and tell the world; the other side only remembers."""
-    turn.events.append(Refused(turn.root.node, other, limit, signal_id))
-    remember(turn, theirs, Refusal(other, limit, signal_id, turn.now_ms))
+    turn.events.append(Refused(turn.root.node, other, limit, proof.signal_id))
+    remember(turn, proof, other, limit)
 
 
-def remember(turn: Turn, theirs: bytes, refusal: Refusal) -> None:
-    """Keep a refusal under the other side's identifier, so that it is neither linked again nor hidden."""
-    root = turn.root
+def remember(turn: Turn, proof: Proof, other: bytes, limit: str) -> None:
+    """Keep a refusal, so that the link is neither tried again nor hidden."""
+    keep_refusal(turn.root, proof.theirs, Refusal(other, limit, proof.signal_id, turn.now_ms, proof.ours))
+    claim = turn.root.claims.get(proof.theirs)
+    # An offer waits for its own answer, and a ruling is not refused.
+    if claim is not None and claim.stage != Stage.OFFERED and not claim.ruling:
+        del turn.root.claims[proof.theirs]
+
+
+def keep_refusal(root: Root, theirs: bytes, refusal: Refusal) -> None:
+    """Put a refusal under the other side's identifier; the oldest goes when there are too many."""
     root.refusals.pop(theirs, None)
     if len(root.refusals) >= MAX_REFUSALS:
         del root.refusals[next(iter(root.refusals))]
     root.refusals[theirs] = refusal
-    claim = root.claims.get(theirs)
-    if claim is not None and claim.stage != Stage.OFFERED:  # an offer waits for its own answer
-        del root.claims[theirs]

@@ -12,6 +12,7 @@ from models.scorers import ScorerSet
 from schemas import topics
 from schemas.codecs import Codecs
 from schemas.identifiers import Hasher, Identifier, strongest
+from schemas.identity_rules import IdentityRules
 from schemas.views import Signal
 from streams.agents.customers import Customers, stage
 from streams.agents.naming import Namer
@@ -21,7 +22,6 @@ from streams.agents.tally import Tally
 from streams.core import customer, facet, state
 from streams.core.customer import Brain
 from streams.core.facet_state import Facet
-from streams.core.limits import IdentityRules
 from streams.core.state import Alias, NodeRecord, Root
 from streams.lane.job import Batch, Output, Record
 

@@ -7,12 +7,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.identifiers import KINDS, Identifier
+from schemas.identity_rules import IdentityRules
 from streams.core import handshake
-from streams.core.limits import IdentityRules
 from streams.core.turn import RETRY_AFTER_MS
 from tests.property.identity_world import NO_LIMITS, TIGHT, Graph, World, fuzz, play, random_graph
 
-identifiers = st.builds(Identifier, st.sampled_from(KINDS), st.sampled_from("123"))
+identifiers = st.builds(Identifier, st.sampled_from(KINDS), st.sampled_from("123"), st.just(""))
 graphs = st.lists(st.lists(identifiers, min_size=1, max_size=4, unique=True), min_size=1, max_size=10)
 quick = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -1,12 +1,12 @@
 import pytest
 
+from schemas.identity_rules import IdentityRules
 from streams.core.absorb import on_absorb
 from streams.core.facet import remember_contact
 from streams.core.facet_state import Contact
 from streams.core.golden_record import SUSPICIOUS_SIGNALS_1D, merge
-from streams.core.limits import IdentityRules
 from streams.core.links import Absorb
-from streams.core.state import Root, encode
+from streams.core.state import Promise, Proof, Root, encode
 from streams.core.turn import Turn
 from tests.unit.streams.core.making import (
     DAY,
@@ -203,6 +203,7 @@ def test_absorbing_notes_when_the_identifiers_came_over() -> None:
     withdrew, granted = folded(consent(False, at=T), node=A), folded(consent(True, at=T + 50), node=B)
     home, moving = customer(withdrew), customer(granted)
     moving.created_at_ms = T + 1
+    home.promises[B] = Promise({}, Proof(A, B, "s"))
     turn = Turn(home, IdentityRules(), T + 100)
     on_absorb(turn, Absorb(B, encode(moving), "s"))
     assert set(home.facets) == {A, B}

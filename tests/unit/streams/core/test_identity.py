@@ -5,11 +5,12 @@ import timeit
 import pytest
 
 from schemas.identifiers import Identifier
+from schemas.identity_rules import IdentityRules
 from schemas.wire import codec_of
 from streams.core import handshake, identity, turn
 from streams.core.facet_state import Facet
 from streams.core.handshake import hold_claim
-from streams.core.limits import IdentityRules, count_members
+from streams.core.limits import count_members
 from streams.core.links import (
     Absorb,
     Answer,
@@ -17,18 +18,35 @@ from streams.core.links import (
     Compress,
     Deliver,
     Event,
+    Found,
     Joined,
     Link,
     Merged,
     Message,
     Postponed,
     Propose,
+    Reconsider,
     Refused,
+    Repoint,
+    Rule,
     Step,
     from_wire,
     to_wire,
 )
-from streams.core.state import Alias, Asked, Member, NodeRecord, Promise, Proposal, Root, Waiting, encode
+from streams.core.state import (
+    Alias,
+    Asked,
+    Claim,
+    Member,
+    NodeRecord,
+    Promise,
+    Proof,
+    Proposal,
+    Root,
+    Tie,
+    Waiting,
+    encode,
+)
 from streams.core.turn import RETRY_AFTER_MS, ProtocolError, Stage, Turn
 
 RULES = IdentityRules()
@@ -47,12 +65,32 @@ def handle(record: NodeRecord | None, body: Body, *, to: bytes = A, hops: int = 
 
 def claim(record: Root, *nodes: bytes, now_ms: int = 9, kind: str = "email") -> Step:
     others = [(node, Identifier(kind, node.hex())) for node in nodes]
-    return identity.claim(record, others, signal_id="s1", now_ms=now_ms, rules=RULES)
+    return identity.claim(record, record.node, others, signal_id="s1", source="shop", now_ms=now_ms, rules=RULES)
 
 
 def link(asker: Root, node: bytes, *, offer: bool = True) -> Link:
     counts = count_members(asker)
-    return Link(asker.node, asker.created_at_ms, node, counts, offer=offer, signal_id="s1")
+    return Link(asker.node, asker.created_at_ms, node, counts, offer, "s1", asker.node, "shop", "")
+
+
+def propose(other: bytes, created_at_ms: int, *, to: bytes = A, releases: bool = False) -> Propose:
+    return Propose(other, created_at_ms, {}, other, releases, "s", to, "shop", "")
+
+
+def waiting(ours: bytes, theirs: bytes) -> Waiting:
+    return Waiting(0, Proof(ours, theirs, "s"))
+
+
+def proposal(ours: bytes, theirs: bytes) -> Proposal:
+    return Proposal(theirs, Proof(ours, theirs, "s"))
+
+
+def asked(ours: bytes, theirs: bytes, counts: dict[str, int] | None = None) -> Asked:
+    return Asked(counts or {}, Proof(ours, theirs, "s"))
+
+
+def promise(ours: bytes, theirs: bytes, counts: dict[str, int] | None = None) -> Promise:
+    return Promise(counts or {}, Proof(ours, theirs, "s"))
 
 
 class Town:
@@ -67,7 +105,7 @@ class Town:
         (node, first), *others = named
         record = self.records.get(node)
         if record is None:
-            step = identity.open_root(node, first, signal_id="s", now_ms=now_ms)
+            step = identity.open_root(node, first, signal_id="s", source="shop", now_ms=now_ms)
             self.take(node, step, now_ms)
             record = step.record
         home = node
@@ -75,7 +113,8 @@ class Town:
             home = record.to
             record = self.records[home]
         assert isinstance(record, Root)
-        self.take(home, identity.claim(record, others, signal_id="s", now_ms=now_ms, rules=RULES), now_ms)
+        step = identity.claim(record, node, others, signal_id="s", source="shop", now_ms=now_ms, rules=RULES)
+        self.take(home, step, now_ms)
 
     def take(self, node: bytes, step: Step, now_ms: int) -> None:
         if step.record is not None:
@@ -100,8 +139,9 @@ def test_a_new_identifier_joins_with_two_messages() -> None:
     assert town.events == [Joined(A, A, "user_id"), Joined(N, A, "email")]
     joined = town.records[A]
     assert isinstance(joined, Root)
-    assert joined.members[N] == Member("email", "sara@example.com", 5, "s")
+    assert joined.members[N] == Member("email", "sara@example.com", 5, "s", source="shop")
     assert joined.claims == {}
+    assert joined.ties == {A + N: Tie("s", "shop", 5)}
 
 
 def test_an_anonymous_visitor_who_signs_in_keeps_the_older_id() -> None:
@@ -132,6 +172,7 @@ def test_two_accounts_on_one_browser_stay_two_people() -> None:
     assert isinstance(second, Root)
     assert town.events[-1] == Refused(A, B, "user_id", "s")
     assert first.refusals[B].limit == second.refusals[N].limit == "user_id"
+    assert (first.refusals[B].ours, second.refusals[N].ours) == (N, B)
     sent = len(town.sent)
     town.signal((B, Identifier("user_id", "2")), browser, now_ms=3)
     assert len(town.sent) == sent, "a refused link is not sent again"
@@ -153,7 +194,9 @@ def test_members_and_links_under_way_cost_nothing() -> None:
     asker = root(A)
     assert len(claim(asker, N).messages) == 1
     assert claim(asker, N) == Step(asker, changed=False)
-    assert not claim(asker, A).changed
+    asker.members[C] = Member("email", "c", 0, "s")
+    assert claim(asker, C).changed, "the tie is new"
+    assert not claim(asker, C).changed
 
 
 def test_a_link_that_was_put_off_elsewhere_is_sent_again_in_time() -> None:
@@ -169,15 +212,16 @@ def test_claiming_members_is_cheap() -> None:
     """Every signal of a known customer passes here."""
     asker = root(A)
     asker.members[N] = Member("email", "x", 0, "s")
-    others = [(A, EMAIL), (N, EMAIL)]
-    timer = timeit.Timer(lambda: identity.claim(asker, others, signal_id="s", now_ms=1, rules=RULES))
+    asker.ties[A + N] = Tie("s", "shop", 0)
+    others = [(N, EMAIL), (N, EMAIL)]
+    timer = timeit.Timer(lambda: identity.claim(asker, A, others, signal_id="s", source="shop", now_ms=1, rules=RULES))
     assert min(timer.repeat(20, 2_000)) / 2_000 < 2e-6
 
 
 def test_who_wants_to_move_takes_on_nothing_new() -> None:
     """Else a busy root would never come to move."""
-    mover = root(B, 5, promises={C: Promise({}, "s")}, waiting={A: Waiting(0, B, A, "s")})
-    assert handle(mover, Propose(N, 9, {}, N, releases=False, signal_id="s")).messages == ()
+    mover = root(B, 5, promises={C: promise(B, C)}, waiting={A: waiting(B, A)})
+    assert handle(mover, propose(N, 9, to=B)).messages == ()
     assert claim(mover, N).messages == ()
     assert N in mover.asked
     assert N in mover.claims
@@ -187,19 +231,19 @@ def test_a_link_of_who_has_come_to_us_is_done() -> None:
     """Its identifiers are not counted a second time."""
     here = root(A)
     here.members[C] = Member("email", "c", 0, "s")
-    step = handle(here, link(root(C, 3), B, offer=False))
+    step = handle(here, link(root(C, 3), A, offer=False))
     assert step.messages == ()
     assert step.events == ()
 
 
 def test_what_is_left_open_moves_along() -> None:
-    asked = {C: Asked({"email": 1}, C, "s")}
-    mover = root(B, 5, kind="email", proposal=Proposal(A, A, "s"), asked=asked, facets={B: Facet(B, 5)})
-    hold_claim(Turn(mover, RULES, 6), N, Identifier("phone", "+31"), "s")
-    accepted = handle(mover, Answer(A, 0, A, "accept", "", to_proposal=True, releases=False, signal_id="s"), to=B)
+    open_ = {C: asked(B, C, {"email": 1})}
+    mover = root(B, 5, kind="email", proposal=proposal(B, A), asked=open_, facets={B: Facet(B, 5)})
+    hold_claim(Turn(mover, RULES, 6), N, Claim("phone", "+31", "s", 6, Stage.HELD, by=B))
+    accepted = handle(mover, Answer(A, 0, A, "accept", "", True, False, "s", B, "shop", ""), to=B)
     assert accepted.record == Alias(A, 9)
     (absorb,) = accepted.messages
-    here = root(A, promises={B: Promise({"email": 1}, "s")})
+    here = root(A, promises={B: promise(A, B, {"email": 1})})
     step = identity.handle(here, absorb, now_ms=9, rules=RULES)
     assert step.events == (Merged(A, B, "s"), Joined(B, A, "email"))
     assert set(here.facets) == {B}
@@ -215,9 +259,9 @@ def test_what_is_left_open_moves_along() -> None:
     "body",
     [
         Deliver(N, b"signal", "signals.web/0/1"),
-        Link(B, 1, A, {}, offer=True, signal_id="s"),
-        Propose(B, 1, {}, B, releases=False, signal_id="s"),
-        Answer(B, 1, A, "move", "", to_proposal=False, releases=False, signal_id="s"),
+        link(root(B, 1), A),
+        propose(B, 1),
+        Answer(B, 1, A, "move", "", False, False, "s", A, "", ""),
         Absorb(B, b"", "s"),
     ],
 )
@@ -233,9 +277,11 @@ def test_pointers_are_compressed() -> None:
     assert handle(None, Compress(C)).record is None
     here = root(A)
     assert handle(here, Compress(C)).messages == ()
+    assert identity.shorten(here, N, 2) == (), "it has left"
+    here.members[N] = Member("email", "x", 0, "s")
     assert identity.shorten(here, N, 1) == ()
     assert identity.shorten(here, N, 2) == (Message(N, A, Compress(A)),)
-    far = handle(root(A), link(root(B, 1), N), hops=2)
+    far = handle(here, link(root(B, 1, kind="email"), N), hops=2)
     assert far.messages[-1] == Message(N, A, Compress(A))
 
 
@@ -244,7 +290,7 @@ def test_pointers_are_compressed() -> None:
 
 def test_too_many_links_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handshake, "MAX_WAITING", 1)
-    mover = root(C, 9, kind="email", proposal=Proposal(N, N, "s"), waiting={A: Waiting(0, C, A, "s")})
+    mover = root(C, 9, kind="email", proposal=proposal(C, N), waiting={A: waiting(C, A)})
     step = handle(mover, link(root(B, 1), C), to=C)
     assert step.events == (Postponed(C, B, "s1"),)
     (message,) = step.messages
@@ -255,16 +301,16 @@ def test_too_many_links_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     identity.handle(asker, message, now_ms=9, rules=RULES)
     assert asker.claims == {}, "the next signal may ask"
     # A root that is told to move there instead has no room either.
-    step = handle(mover, _answer(B, N, "move", releases=False), to=C)
+    step = handle(mover, _answer(B, N, "move", to=C, releases=False), to=C)
     assert step.events == (Postponed(C, B, "s"),)
 
 
 def test_too_many_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(handshake, "MAX_ASKED", 1)
-    busy = root(A, asked={C: Asked({}, C, "s")}, proposal=Proposal(N, N, "s"))
-    step = handle(busy, Propose(B, 1, {}, B, releases=False, signal_id="s"))
+    busy = root(A, asked={C: asked(A, C)}, proposal=proposal(A, N))
+    step = handle(busy, propose(B, 1))
     assert step.events == (Postponed(A, B, "s"),)
-    proposer = root(B, 1, proposal=Proposal(A, A, "s"))
+    proposer = root(B, 1, proposal=proposal(B, A))
     identity.handle(proposer, step.messages[0], now_ms=9, rules=RULES)
     assert proposer.proposal is None
     assert proposer.refusals == {}
@@ -291,8 +337,10 @@ def test_the_oldest_refusal_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> Non
 # ── what cannot be ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _answer(other: bytes, node: bytes, verdict: str, *, releases: bool = True, to_proposal: bool = False) -> Answer:
-    return Answer(other, 1, node, verdict, "", to_proposal, releases, "s")  # type: ignore[arg-type]  # any verdict
+def _answer(
+    other: bytes, node: bytes, verdict: str, *, to: bytes = A, releases: bool = True, to_proposal: bool = False
+) -> Answer:
+    return Answer(other, 1, node, verdict, "", to_proposal, releases, "s", to, "", "")  # type: ignore[arg-type]  # any
 
 
 @pytest.mark.parametrize(
@@ -300,15 +348,20 @@ def _answer(other: bytes, node: bytes, verdict: str, *, releases: bool = True, t
     [
         (root(A), _answer(B, N, "later"), "no offer open"),
         (root(A), _answer(B, N, "accept", to_proposal=True), "no proposal open"),
-        (root(A, 5), Propose(B, 4, {}, B, releases=False, signal_id="s"), "not larger"),
-        (root(A), Propose(B, 4, {}, B, releases=True, signal_id="s"), "no offer open"),
-        (root(A), Link(A, 0, N, {}, offer=True, signal_id="s"), "no offer open"),
+        (root(A), propose(B, 4, releases=True), "no offer open"),
+        (root(A), link(root(A), A), "no offer open"),
+        (root(A), Absorb(B, encode(root(B)), "s"), "promised nothing"),
+        (root(A), Rule("r", "banish", A, b""), "of kind 'banish'"),
+        (root(A), Found(encode(root(A))), "not for a root"),
+        (root(A), Repoint(B), "not for a root"),
+        (Alias(B, 1), Found(encode(root(B))), "another's"),
+        (Alias(B, 1), Found(b"\xff"), "cannot be read"),
         (root(A), Absorb(B, b"\xff", "s"), "cannot be read"),
         (root(A), Absorb(B, encode(root(C)), "s"), "another's"),
         (root(A), Absorb(B, encode(Alias(C, 1)), "s"), "another's"),
         (root(A, facets={N: Facet(N, 1)}), Absorb(B, encode(root(B, facets={N: Facet(N, 1)})), "s"), "both hold"),
-        (root(A), Deliver(A, b"", ""), "the agent's"),
-        (None, Propose(B, 4, {}, B, releases=False, signal_id="s"), "no record"),
+        (root(A), Deliver(A, b"", ""), "not for a root"),
+        (None, propose(B, 4), "no record"),
         (None, Absorb(B, b"", "s"), "no record"),
         (None, _answer(B, N, "later"), "no record"),
         (None, Deliver(A, b"", ""), "no record"),
@@ -333,11 +386,15 @@ def test_a_circle_of_pointers_is_noticed() -> None:
     "body",
     [
         Deliver(N, b"signal", "signals.web/0/1"),
-        Link(B, 1, A, {"email": 2}, offer=True, signal_id="s"),
-        Propose(B, 1, {"user_id": 1}, B, releases=True, signal_id="s"),
+        Link(B, 1, A, {"email": 2}, True, "s", B, "shop", "r1"),
+        Propose(B, 1, {"user_id": 1}, B, True, "s", A, "shop", "r1"),
         _answer(B, N, "joined"),
         Absorb(B, encode(root(B)), "s"),
         Compress(B),
+        Rule("r1", "cut", A, B),
+        Found(encode(root(B))),
+        Repoint(B),
+        Reconsider(A, [B, C]),
     ],
 )
 def test_messages_come_through_the_wire(body: Body) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from streams.core.limits import IdentityRules, add, broken_limit, count_members
+from schemas.identity_rules import IdentityRules
+from streams.core.limits import add, broken_limit, count_members
 from streams.core.state import Member, Root
 
 

@@ -1,0 +1,79 @@
+"""The rules of identity: which identifiers there are, which of them may tie, and how many make one customer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+from schemas.identifiers import KINDS, KNOWN_KINDS
+
+DAY_MS = 86_400_000
+
+# Two accounts or two CRM entries are two people. A person has a few addresses, numbers and cards, several devices,
+# and a new anonymous id with every browser and every cleared cookie; beyond these it is a shared machine or a bot.
+DEFAULT_LIMITS: Mapping[str, int] = MappingProxyType(
+    {
+        "user_id": 1,
+        "crm_id": 1,
+        "loyalty_id": 2,
+        "email": 5,
+        "phone": 5,
+        "device_id": 10,
+        "anonymous_id": 50,
+    }
+)
+
+
+class Bound(NamedTuple):
+    """How many customers one value may tie: more than ``above`` within ``window_ms`` suspend it."""
+
+    above: int
+    window_ms: int
+
+
+# A family shares a number, an address and a tablet, and a cleared cookie is a new customer until the next sign-in:
+# beyond so many strangers within a day a value is a till's, a call centre's or a placeholder. Accounts and entries of
+# a CRM name one person by definition: who meets there is kept apart by limits, not by this.
+DEFAULT_SUSPENSION: Mapping[str, Bound] = MappingProxyType(
+    {
+        "loyalty_id": Bound(10, DAY_MS),
+        "email": Bound(10, DAY_MS),
+        "phone": Bound(10, DAY_MS),
+        "device_id": Bound(20, DAY_MS),
+        "anonymous_id": Bound(20, DAY_MS),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityRules:
+    """The rules of merging.
+
+    Parameters
+    ----------
+    limits : most identifiers per kind and customer, at least 1; a kind that is not named has no limit
+    priority : kinds, strongest first: a signal belongs to the strongest identifier that it names
+    known : kinds that name a person rather than a browser or a device
+    suspension : per kind, how many customers one value may tie; a kind that is not named is never suspended
+
+    Raises
+    ------
+    ValueError
+        for a kind that does not exist or a limit below 1
+    """
+
+    limits: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
+    priority: tuple[str, ...] = KINDS
+    known: frozenset[str] = KNOWN_KINDS
+    suspension: Mapping[str, Bound] = field(default_factory=lambda: dict(DEFAULT_SUSPENSION))
+
+    def __post_init__(self) -> None:
+        for kind, limit in self.limits.items():
+            if kind not in self.priority:
+                raise ValueError(f"identity limits: kind {kind!r} is not one of {', '.join(self.priority)}")
+            if limit < 1:
+                raise ValueError(f"identity limits: {kind} is {limit}; a customer has at least 1")
+
+    def suspends(self, kind: str) -> Bound | None:
+        """Return how many customers one value of a kind may tie, None: any number."""
+        return self.suspension.get(kind)
