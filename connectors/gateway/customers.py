@@ -1,17 +1,22 @@
 """The customer API: a golden record by any identifier, each role seeing its own fields."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 import redis.asyncio
+import structlog
 from aiohttp import web
 from redis import RedisError
 
 from connectors.gateway.access import Access
 from connectors.gateway.refusal import Refusal, answer, unavailable
-from connectors.serve.keys import ViewKeys
+from connectors.operate.mask import mask
+from connectors.operate.rulings import outcome_of
+from connectors.serve.keys import RULING, RULING_LASTS_S, ViewKeys, record_json
 from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError, normalise
+
+_log = structlog.get_logger(__name__)
 
 # What a key without the right to reveal sees: numbers and states, no words of or about the person.
 MASKED_FIELDS = (
@@ -54,7 +59,17 @@ class Lookup:
         Refusal
             503 when Redis is away
         """
-        return await self.by_node(self._hasher.node(normalise(kind, value, region=self._region)))
+        return await self.by_node(self.node(kind, value))
+
+    def node(self, kind: str, value: str) -> bytes:
+        """Return an identifier's node.
+
+        Raises
+        ------
+        IdentifierError
+            when it is none
+        """
+        return self._hasher.node(normalise(kind, value, region=self._region))
 
     async def by_node(self, node: bytes) -> dict[str, Any] | None:
         """Return the profile of the customer that a node belongs to, or None; a customer's id is a node, too.
@@ -74,6 +89,41 @@ class Lookup:
             return None
         profile: dict[str, Any] = orjson.loads(raw)
         return profile
+
+    async def rulings(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return rulings and what came of them, by id; those that are not in the view are left out.
+
+        Raises
+        ------
+        Refusal
+            503 when Redis is away
+        """
+        wanted = list(dict.fromkeys(ids))
+        if not wanted:
+            return {}
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for id_ in wanted:
+                    pipe.hgetall(self._keys.ruling(id_))
+                found: list[Any] = await pipe.execute()
+        except RedisError as error:
+            raise unavailable("the view is away for a moment") from error
+        told = {id_: outcome_of(fields) for id_, fields in zip(wanted, found, strict=True)}
+        return {id_: each for id_, each in told.items() if each is not None}
+
+    async def note_ruling(self, ruling: Mapping[str, Any]) -> None:
+        """Put a ruling that Kafka has into the view at once, as the materialiser will: whoever made it may ask for it.
+
+        Away, Redis is filled by the materialiser later: it is not worth an error.
+        """
+        key = self._keys.ruling(ruling["id"])
+        try:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.hset(key, RULING, record_json(ruling).decode())
+                pipe.expire(key, RULING_LASTS_S)
+                await pipe.execute()
+        except RedisError as error:
+            _log.warning("the ruling is not in the view yet", id=ruling["id"], reason=type(error).__name__)
 
     async def _read(self, key: str) -> bytes | None:
         found: Any = await self._redis.get(key)
@@ -147,14 +197,3 @@ def masked(profile: Mapping[str, Any]) -> dict[str, Any]:
     history = profile.get("history", {})
     found["history"] = {name: value for name, value in history.items() if name != "timeline"}
     return found
-
-
-def mask(value: str) -> str:
-    """Return an identifier's value so that who knows it recognises it, and nobody else learns it.
-
-    Examples
-    --------
-    >>> mask("sara@example.com"), mask("u1")
-    ('s…om', '…')
-    """
-    return f"{value[0]}…{value[-2:]}" if len(value) >= 8 else "…"

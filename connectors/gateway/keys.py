@@ -15,15 +15,17 @@ import structlog
 
 from streams.settings import Settings
 
-Role = Literal["write", "read", "agent", "admin"]
+Role = Literal["write", "read", "agent", "operator", "admin"]
 
 # What each role may do: deny by default.
 #   collect: send signals      lookup: customer API, values masked      reveal: values in full      desk: the 360 page
+#   rule: say who is one customer and who is not
 RIGHTS: dict[Role, frozenset[str]] = {
     "write": frozenset({"collect"}),
     "read": frozenset({"lookup"}),
     "agent": frozenset({"lookup", "reveal", "desk"}),
-    "admin": frozenset({"collect", "lookup", "reveal", "desk"}),
+    "operator": frozenset({"lookup", "reveal", "desk", "rule"}),
+    "admin": frozenset({"collect", "lookup", "reveal", "desk", "rule"}),
 }
 
 # Random bytes in a key.

@@ -16,6 +16,7 @@ class RoleName(StrEnum):
     write = "write"
     read = "read"
     agent = "agent"
+    operator = "operator"
     admin = "admin"
 
 
@@ -27,7 +28,10 @@ def add(
     *,
     role: Annotated[
         RoleName,
-        typer.Option(help="write: send signals. read: look customers up, masked. agent: in full, and the 360 page."),
+        typer.Option(
+            help="write: send signals. read: look customers up, masked. agent: in full, and the 360 page. "
+            "operator: an agent who may also split and merge customers. admin: all of it."
+        ),
     ],
     channel: Annotated[str | None, typer.Option(help="The channel of all its signals; else each signal says.")] = None,
     region: Annotated[str | None, typer.Option(help="ISO 3166, for phone numbers without a country code: IR.")] = None,

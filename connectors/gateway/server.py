@@ -11,9 +11,10 @@ from aiohttp import web
 from connectors.desk.pages import Desk
 from connectors.gateway.accept import Acceptance
 from connectors.gateway.access import Access
-from connectors.gateway.app import build
+from connectors.gateway.app import Doors, build
 from connectors.gateway.collect import Collector
 from connectors.gateway.customers import Customers, Lookup
+from connectors.gateway.identity import Identity
 from connectors.gateway.keys import Key, KeyRing, hash_of, path_of
 from connectors.gateway.producer import SignalProducer
 from connectors.gateway.stubs import Stubs
@@ -137,7 +138,8 @@ def _application(
     settings: Settings, access: Access, producer: SignalProducer, client: "redis.asyncio.Redis"
 ) -> web.Application:
     hasher = Hasher(settings.secret("node_key"))
-    acceptance = Acceptance(producer, hasher, codecs=settings.codecs(), region=settings.region)
+    codecs = settings.codecs()
+    acceptance = Acceptance(producer, hasher, codecs=codecs, region=settings.region)
     lookup = Lookup(client, ViewKeys(settings.topic_prefix), hasher, settings.region)
     sources = load_sources(settings)
     webhooks = Webhooks(
@@ -146,9 +148,8 @@ def _application(
     version = importlib.metadata.version("sada")
     secure = (settings.public_url or "").startswith("https://")
     desk = Desk(access, lookup, secret=settings.secret("node_key"), secure=secure)
-    app = build(
-        access, [Collector(access, acceptance), Stubs(access, version), webhooks, Customers(access, lookup), desk]
-    )
+    doors: list[Doors] = [Collector(access, acceptance), Stubs(access, version), webhooks, Customers(access, lookup)]
+    app = build(access, [*doors, Identity(access, lookup, producer, codecs), desk])
     if settings.inbox_secret is None:
         _log.info("no inbox and no links in messages: SADA_INBOX_SECRET is not set")
     else:

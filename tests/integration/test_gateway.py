@@ -285,15 +285,22 @@ ENDPOINTS = {
     "config": ("GET", "/sourceConfig"),
     "lookup": ("GET", "/v1/customers/user_id/nobody"),
     "lookup by id": ("GET", f"/v1/customers/id/{'0' * 32}"),
+    "identity": ("GET", "/v1/identity/customers/user_id/nobody"),
+    "identity by id": ("GET", f"/v1/identity/customers/id/{'0' * 32}"),
+    "explain": ("GET", "/v1/identity/explain?one=user_id:a&other=user_id:b"),
+    "rule": ("POST", "/v1/identity/rulings"),
+    "ruling": ("GET", f"/v1/identity/rulings/{'0' * 32}"),
 }
+_LOOKS = {"lookup", "lookup by id", "identity", "identity by id", "explain"}
 RIGHTS = {
     "write": {"collect", "batch", "config"},
-    "read": {"lookup", "lookup by id"},
-    "agent": {"lookup", "lookup by id"},
+    "read": _LOOKS,
+    "agent": _LOOKS | {"ruling"},
+    "operator": _LOOKS | {"ruling", "rule"},
 }
 
 
-@pytest.mark.parametrize("role", ["write", "read", "agent", "admin"])
+@pytest.mark.parametrize("role", ["write", "read", "agent", "operator", "admin"])
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_roles_and_endpoints(door: Door, role: str, endpoint: str) -> None:
     """Deny by default: what a role may not is 403, what it may is anything else."""

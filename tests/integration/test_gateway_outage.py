@@ -19,6 +19,7 @@ from tests.peers.gateway import gateway
 pytestmark = pytest.mark.kafka
 
 EVENT = {"event": "E", "userId": "u"}
+RULING = {"kind": "split", "one": {"kind": "user_id", "value": "u"}, "reason": "ticket 12"}
 
 
 @pytest.mark.slow
@@ -38,6 +39,8 @@ def test_broker_away_and_back(redis_url: str, tmp_path: Path) -> None:
         away = door.post("/v1/track", EVENT)
         assert (away.status_code, away.json()["code"]) == (503, "unavailable")
         assert int(away.headers["Retry-After"]) >= 1
+        away = door.post("/v1/identity/rulings", RULING, key="operator")
+        assert (away.status_code, away.json()["code"]) == (503, "unavailable")
         time.sleep(3)
         assert requests.get(f"{door.metrics}/readyz", timeout=5).status_code == 503
         assert requests.get(f"{door.metrics}/livez", timeout=5).status_code == 200
@@ -52,13 +55,17 @@ def test_broker_away_and_back(redis_url: str, tmp_path: Path) -> None:
 
 
 def test_redis_away(kafka: str, tmp_path: Path) -> None:
-    """Collection and webhooks go on; lookups are 503; the page says so in words."""
+    """Collection, webhooks and rulings go on; lookups are 503; the page says so in words."""
     nobody = f"redis://127.0.0.1:{free_port()}/0"
     secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
     with gateway(kafka, nobody, f"t{uuid.uuid4().hex[:10]}-", tmp_path, SADA_WEBHOOK_SECRET=secret) as door:
         assert door.post("/v1/track", EVENT).status_code == 200
         away = door.get("/v1/customers/user_id/u", key="agent")
         assert (away.status_code, away.json()["code"], away.headers["Retry-After"]) == (503, "unavailable", "5")
+        ruled = door.post("/v1/identity/rulings", RULING, key="operator")
+        assert ruled.status_code == 202
+        assert door.rulings(lambda r: bool(r["id"] == ruled.json()["id"]))
+        assert door.get(ruled.json()["status"], key="agent").status_code == 503
         page = door.get(f"/desk/customers/{'0' * 32}", key="agent")
         assert (page.status_code, "away for a moment" in page.text) == (503, True)
         body = json.dumps(

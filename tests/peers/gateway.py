@@ -16,7 +16,7 @@ from connectors.gateway import keys
 from deploy.local.processes import ProcessSpec, free_port, running
 from deploy.local.topology import sada, says_yes
 from schemas.admin import create_topics
-from schemas.topics import DEAD_LETTERS, signals
+from schemas.topics import DEAD_LETTERS, RULINGS, signals
 from schemas.wire import codec_of
 
 NODE_KEY = "5a" * 32
@@ -60,6 +60,10 @@ class Door:
     def signals(self, channel: str, wanted: Callable[[dict[str, Any]], bool], count: int = 1) -> list[dict[str, Any]]:
         """Return the signals of a channel that are wanted, once there are so many of them."""
         return _read(self, signals(channel), "signal", wanted, count)
+
+    def rulings(self, wanted: Callable[[dict[str, Any]], bool], count: int = 1) -> list[dict[str, Any]]:
+        """Return the rulings that are wanted, once there are so many of them."""
+        return _read(self, RULINGS, "ruling", wanted, count)
 
     def dead_letters(self, wanted: Callable[[dict[str, Any]], bool], count: int = 1) -> list[dict[str, Any]]:
         """Return the dead letters that are wanted, once there are so many of them."""
@@ -108,7 +112,7 @@ def gateway(kafka: str, redis: str, prefix: str, folder: Path, **settings: str) 
         folder / "keys.json",
         folder / "gateway.log",
     )
-    roles: tuple[keys.Role, ...] = ("write", "read", "agent", "admin")
+    roles: tuple[keys.Role, ...] = ("write", "read", "agent", "operator", "admin")
     for role in roles:
         door.keys[role] = keys.add(door.key_file, role, role, now_ms=1)
     spec = ProcessSpec(

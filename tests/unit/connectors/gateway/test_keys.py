@@ -75,6 +75,7 @@ def test_no_role_but_admin_has_all() -> None:
     assert RIGHTS["write"] == {"collect"}
     assert RIGHTS["read"] == {"lookup"}
     assert "collect" not in RIGHTS["agent"]
+    assert [role for role, rights in RIGHTS.items() if "rule" in rights] == ["operator", "admin"]
 
 
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 import orjson
 import pytest
 
-from connectors.gateway.customers import mask, masked
+from connectors.gateway.customers import masked
+from connectors.operate.mask import mask
 from connectors.serve.keys import profile_json
 from tests.peers.people import profile
 
