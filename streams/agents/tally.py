@@ -15,6 +15,9 @@ from streams.lane.job import Failure
 
 SIGNALS = Counter("sada_signals_total", "Signals taken into a customer's record.")
 DUPLICATES = Counter("sada_signal_duplicates_total", "Senders' retries dropped by their message id.")
+TOO_LATE = Counter(
+    "sada_signals_too_late_total", "Signals later than all rolling windows: they count in lifetime counts only."
+)
 NOTED = Counter("sada_signal_notes_total", "Signals forwarded, and identifiers left out, by reason.", ["note"])
 IDENTITY = Counter(
     "sada_identity_events_total",
@@ -56,6 +59,7 @@ class Tally:
         """Count a batch."""
         SIGNALS.inc(effects.folded)
         DUPLICATES.inc(effects.duplicates)
+        TOO_LATE.inc(effects.too_late)
         UNKNOWN_OUTCOMES.inc(effects.unknown_outcomes)
         for note, count in noted.items():
             NOTED.labels(note).inc(count)

@@ -22,6 +22,7 @@ from streams.core.labels import CHURN, INTENT, LEFT, STAYED, LabelRules
 from streams.core.moment import Moment, Scores
 from streams.core.state import Root, ScoreState
 from streams.core.view import GoldenRecord
+from streams.core.windows import is_too_late
 
 # A signal that comes later than this behind its partition's stream time is history: it is folded and learned from, but
 # to act upon it now would answer yesterday's cart.
@@ -85,6 +86,7 @@ class Effects:
     settled: list[Settled] = field(default_factory=list)
     folded: int = 0
     duplicates: int = 0
+    too_late: int = 0
     unknown_outcomes: int = 0
 
     def attribute(self, attributed: Attributed) -> None:
@@ -167,6 +169,7 @@ def observe(
         effects.duplicates += 1
         return None
     effects.folded += 1
+    effects.too_late += is_too_late(facet, at_ms)
     advance(root, at_ms, brain, effects)
     effects.examples.extend(labels.close_by_signal(root, signal, at_ms, brain.labels))
     outcome = signal.get("outcome")

@@ -24,6 +24,7 @@ from streams.core.facet_state import (
 from streams.core.fading import CONTACTS_7D, CONTACTS_30D, SIGNALS_1D, SIGNALS_7D, SIGNALS_30D, advance
 from streams.core.folds import FOLDS, state_trait
 from streams.core.vocabulary import is_activity
+from streams.core.windows import CODES, note
 
 # Names in Facet.counts: lifetime counts.
 COUNTS: tuple[str, ...] = (
@@ -70,6 +71,7 @@ def fold(facet: Facet, signal: Signal, at_ms: int) -> bool:
     if at_ms < facet.first_ms or not facet.first_ms:
         facet.first_ms = at_ms
     facet.per_channel[channel] = facet.per_channel.get(channel, 0) + 1
+    note(facet, CODES[channel], at_ms)
     weights = advance(facet, at_ms)
     if is_activity(signal):
         _be_active(facet, channel, at_ms)

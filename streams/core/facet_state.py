@@ -109,6 +109,16 @@ class Purse(Struct):
     at_ms: int = 0
 
 
+class Windows(Struct):
+    """Sums per bucket for the rolling windows, see windows.py; ``newest_day``: of any signal, days since 1970."""
+
+    newest_day: int
+    # Day to slot (hour of the day, and what is counted) to count.
+    days: dict[int, dict[int, int]] = {}
+    # Currency to hour (hours since 1970) to what was spent then, minor units.
+    spent: dict[str, dict[int, int]] = {}
+
+
 class Session(Struct):
     """A session: activity without a pause of SESSION_GAP, computed from slots."""
 
@@ -187,3 +197,4 @@ class Facet(Struct):
     contacts: list[Contact] = []  # newest first
     pending: list[PendingLabel] = []
     recent_ids: bytes = b""  # 8 bytes each, oldest first
+    windows: Windows | None = None

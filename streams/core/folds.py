@@ -24,8 +24,9 @@ from streams.core.facet_state import (
 from streams.core.fading import ORDERS_30D, RESPONSES_30D, Weights
 from streams.core.interest import drop_cleared, fold_behaviour
 from streams.core.mood import mood_of
-from streams.core.tallies import MAX_TEXT, add, complain, count, feel
+from streams.core.tallies import MAX_TEXT, add, complain, count, count_at, feel
 from streams.core.vocabulary import RESPONSES, TICKET_CLOSED, is_complaint_reason, role_of
+from streams.core.windows import forget_currency, spend
 
 # Words of mood at or below this are a complaint: one clearly negative word without a kind one.
 COMPLAINT_MOOD = -0.5
@@ -59,9 +60,10 @@ def fold_transaction(facet: Facet, signal: Signal, at_ms: int, weights: Weights)
         return money
     purse = _purse(facet, transaction["currency"], at_ms)
     if what == "order":
-        count(facet, "orders")
+        count_at(facet, "orders", at_ms)
         add(facet, ORDERS_30D, weights.w30)
         purse.spent_minor += amount
+        spend(facet, transaction["currency"], amount, at_ms)
         purse.margin_minor += transaction.get("margin_minor") or 0
         purse.orders += 1
         _note_order(facet, transaction, at_ms)
@@ -69,7 +71,10 @@ def fold_transaction(facet: Facet, signal: Signal, at_ms: int, weights: Weights)
             facet.cart_cleared_ms = max(facet.cart_cleared_ms, at_ms)
             drop_cleared(facet)
         return money if not transaction["items"] else f"{money} ({len(transaction['items'])} x)"
-    count(facet, "returns" if what == "return" else "refunds")
+    if what == "return":
+        count_at(facet, "returns", at_ms)
+    else:
+        count(facet, "refunds")
     purse.returned_minor += amount
     return money
 
@@ -80,7 +85,9 @@ def _purse(facet: Facet, currency: str, at_ms: int) -> Purse:
         purse = facet.purses[currency] = Purse(at_ms=at_ms)
         if len(facet.purses) > MAX_CURRENCIES:
             others = [name for name in facet.purses if name != currency]
-            del facet.purses[min(others, key=lambda name: (facet.purses[name].at_ms, name))]
+            oldest = min(others, key=lambda name: (facet.purses[name].at_ms, name))
+            del facet.purses[oldest]
+            forget_currency(facet, oldest)
     purse.at_ms = max(purse.at_ms, at_ms)
     return purse
 
@@ -100,7 +107,7 @@ def _note_order(facet: Facet, order: Transaction, at_ms: int) -> None:
         facet.first_order_ms = at_ms
 
 
-def fold_message(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> str:  # noqa: ARG001 - a Fold
+def fold_message(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> str:
     """Words: their mood, and whether they complain."""
     message = signal.get("message")
     if message is None:
@@ -108,16 +115,16 @@ def fold_message(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
     if message["direction"] != "inbound":
         count(facet, "messages_out")
         return "outbound"
-    count(facet, "messages")
+    count_at(facet, "messages", at_ms)
     mood = mood_of(f"{message.get('subject') or ''} {message.get('text') or ''}")
     if mood is not None:
         feel(facet, mood, weights)
     if (mood is not None and mood <= COMPLAINT_MOOD) or role_of(signal["name"]) == "complaint":
-        complain(facet, weights)
+        complain(facet, at_ms, weights)
     return "inbound" if mood is None else f"inbound, mood {mood:+.1f}"
 
 
-def fold_survey(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> str:  # noqa: ARG001 - a Fold
+def fold_survey(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> str:
     """Read an answer: the score's mood and that of its words count half each."""
     survey = signal.get("survey")
     if survey is None:
@@ -129,7 +136,7 @@ def fold_survey(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> s
     if moods:
         feel(facet, sum(moods) / len(moods), weights)
     if low or (said is not None and said <= COMPLAINT_MOOD):
-        complain(facet, weights)
+        complain(facet, at_ms, weights)
     score, scale = survey.get("score"), _scale(survey)
     if score is None:
         return survey["survey"][:MAX_TEXT]
@@ -161,7 +168,7 @@ def fold_service(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
     if event == "opened":
         count(facet, "tickets")
     elif event == "call_started":
-        count(facet, "calls")
+        count_at(facet, "calls", at_ms)
     if service.get("ticket_id"):
         _note_ticket(facet, service, reason, at_ms)
     text = service.get("text")
@@ -170,7 +177,7 @@ def fold_service(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
         feel(facet, mood, weights)
     begins = event in ("opened", "call_started")
     if begins and ((reason and is_complaint_reason(reason)) or (mood is not None and mood <= COMPLAINT_MOOD)):
-        complain(facet, weights)
+        complain(facet, at_ms, weights)
     return f"{event}: {reason}" if reason else event
 
 
@@ -215,7 +222,7 @@ def fold_outcome(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> 
         add(facet, RESPONSES_30D, weights.w30)
     elif event in ("complained", "unsubscribed"):
         if event == "complained":
-            complain(facet, weights)
+            complain(facet, at_ms, weights)
         carrier = outcome.get("delivered_on")
         channel = carrier if event == "unsubscribed" and carrier in ACTION_CHANNELS else "*"
         proof = f"action {outcome['action_id']}"[:MAX_TEXT]

@@ -67,6 +67,9 @@ def merge(root: Root, now_ms: int) -> GoldenRecord:
             counts=counts,
             decayed=dict(zip(NAMES, sums, strict=True)),
             timeline=whole.timeline,
+            parts=[facet.windows for facet in facets if facet.windows is not None],
+            # The record's newest time: a late signal does not turn the windows back.
+            end_ms=max([facet.faded.at_ms for facet in facets if facet.faded is not None] + [now_ms]),
         ),
         value=_value(whole),
         flags=Flags(

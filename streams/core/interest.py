@@ -18,7 +18,7 @@ def fold_behaviour(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -
         drop_cleared(facet)
         return ""
     if role == "complaint":
-        complain(facet, weights)
+        complain(facet, at_ms, weights)
         return ""
     if role == "search":
         query = (behaviour.get("query") or "")[:MAX_TEXT]

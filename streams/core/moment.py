@@ -11,6 +11,7 @@ from streams.core.facet import COUNTS
 from streams.core.fading import HALF_LIVES
 from streams.core.features import is_known
 from streams.core.view import GoldenRecord
+from streams.core.windows import COUNTED, EMPTY, SPANS
 
 Name = tuple[str, ...]
 
@@ -117,6 +118,18 @@ def _per_channel(name: str) -> Reader:
     return lambda m: m.record.history.per_channel.get(name, 0)
 
 
+def _window(name: str, at: int) -> Reader:
+    return lambda m: m.record.history.rolled().counts.get(name, EMPTY)[at]
+
+
+def _channel_window(name: str, at: int) -> Reader:
+    return lambda m: m.record.history.rolled().per_channel.get(name, EMPTY)[at]
+
+
+def _spent_window(at: int) -> Reader:
+    return lambda m: m.record.history.rolled().spent_minor.get(m.record.value.currency, EMPTY)[at]
+
+
 def _trait(name: str) -> Reader:
     def read(moment: Moment) -> Any:
         found = moment.record.traits.get(name)
@@ -184,6 +197,18 @@ _FIXED: dict[Name, tuple[Reader, Any]] = {
     **{("record", "counts", name): (_count(name), 1) for name in COUNTS},
     **{("record", "decayed", name): (_decayed(name), 0.5) for name in HALF_LIVES},
     **{("record", "channels", name): (_per_channel(name), 1) for name in CHANNELS},
+    **{
+        ("record", "windows", name, span): (_window(name, at), 1)
+        for name in ("signals", *COUNTED)
+        for at, span in enumerate(SPANS)
+    },
+    **{
+        ("record", "channel_windows", name, span): (_channel_window(name, at), 1)
+        for name in CHANNELS
+        for at, span in enumerate(SPANS)
+    },
+    # In the currency of record.value.
+    **{("record", "windows", "spent_minor", span): (_spent_window(at), 1) for at, span in enumerate(SPANS)},
 }
 
 # Names that sources choose themselves; a trait that nobody stated is missing.

@@ -5,6 +5,7 @@ from typing import Any
 from streams.core.state import LastDecision, Root, Tie
 from streams.core.ties import ends
 from streams.core.view import Activity, GoldenRecord, History, Value
+from streams.core.windows import EMPTY, Rolled, Window
 
 # As the schema says; the state keeps more, for caps and rewards.
 MAX_CONTACTS = 20
@@ -24,6 +25,7 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
     """
     now_ms = record.now_ms
     decided = root.last_decision
+    rolled = record.history.rolled()
     return {
         "customer": root.node,
         "updated_at_ms": now_ms,
@@ -45,8 +47,8 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
         ],
         "traits": {name: {"value": t.value, "source": t.source, "at_ms": t.at_ms} for name, t in record.traits.items()},
         "activity": _activity(record.activity),
-        "history": _history(record.history),
-        "value": _value(record.value),
+        "history": _history(record.history, rolled),
+        "value": _value(record.value, rolled),
         "flags": _flags(record),
         "consent": _consent(record),
         "contacts": [
@@ -112,7 +114,12 @@ def _activity(activity: Activity) -> dict[str, Any]:
     }
 
 
-def _history(history: History) -> dict[str, Any]:
+def _window(window: Window) -> dict[str, int]:
+    one, week, month, quarter = window
+    return {"days_1": one, "days_7": week, "days_30": month, "days_90": quarter}
+
+
+def _history(history: History, rolled: Rolled) -> dict[str, Any]:
     count = history.counts.get
     return {
         "signals": history.signals,
@@ -123,6 +130,8 @@ def _history(history: History) -> dict[str, Any]:
         "complaints": count("complaints", 0),
         "surveys": count("surveys", 0),
         "per_channel": history.per_channel,
+        "windows": {name: _window(window) for name, window in rolled.counts.items()},
+        "channel_windows": {name: _window(window) for name, window in rolled.per_channel.items()},
         "timeline": [
             {"at_ms": e.at_ms, "kind": e.kind, "name": e.name, "channel": e.channel, "summary": e.summary}
             for e in history.timeline
@@ -130,7 +139,7 @@ def _history(history: History) -> dict[str, Any]:
     }
 
 
-def _value(value: Value) -> dict[str, Any]:
+def _value(value: Value, rolled: Rolled) -> dict[str, Any]:
     return {
         "currency": value.currency,
         "spent_minor": value.spent_minor,
@@ -139,6 +148,7 @@ def _value(value: Value) -> dict[str, Any]:
         "mean_order_minor": value.mean_order_minor,
         "last_order_ms": value.order_times_ms[0] if value.order_times_ms else None,
         "mean_gap_s": value.mean_gap_ms / 1000,
+        "spent_windows": _window(rolled.spent_minor.get(value.currency, EMPTY)),
     }
 
 

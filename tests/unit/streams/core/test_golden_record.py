@@ -2,10 +2,13 @@ import pytest
 
 from schemas.identity_rules import IdentityRules
 from streams.core.absorb import on_absorb
+from streams.core.conditions import compile_condition
 from streams.core.facet import remember_contact
 from streams.core.facet_state import Contact
+from streams.core.features import vector
 from streams.core.golden_record import SUSPICIOUS_SIGNALS_1D, merge
 from streams.core.links import Absorb
+from streams.core.moment import Moment, Scores
 from streams.core.state import Promise, Proof, Root, encode
 from streams.core.turn import Turn
 from tests.unit.streams.core.making import (
@@ -215,3 +218,15 @@ def test_facets_in_any_order_give_ties_the_same_order() -> None:
     one, two = folded(look("x"), node=A), folded(look("a"), node=B)
     assert merge(customer(one, two), T).activity.viewed == ["x", "a"]
     assert merge(customer(two, one), T).activity.viewed == ["x", "a"]
+
+
+def test_conditions_read_rolling_windows() -> None:
+    """Windows are names of the catalogue: counts, channels and money, each by its span."""
+    record = merge(customer(folded(order(T - 10 * DAY, 700), order(T, 900))), T)
+    moment = Moment(record, vector(record), Scores(0.0, {}, {}), look("a"))
+    for source in (
+        "record.windows.orders.days_7 == 1 && record.windows.orders.days_30 == 2",
+        "record.windows.spent_minor.days_7 == 900 && record.windows.spent_minor.days_90 == 1600",
+        'record.channel_windows.web.days_30 == 2 && record.channel_windows["call-centre"].days_90 == 0',
+    ):
+        assert compile_condition(source).holds(moment) is True, source
