@@ -55,6 +55,7 @@ from streams.core.turn import (
     Turn,
     count_offers,
     count_sure,
+    is_refused,
     is_tied,
     proof_of_link,
     rank,
@@ -167,7 +168,7 @@ def hold_claim(turn: Turn, node: bytes, claim: Claim) -> bool:
     """Take up an identifier that a signal named; return whether there is anything to send."""
     root = turn.root
     pending = root.claims.get(node)
-    if node in root.members or node in root.refusals:
+    if node in root.members or is_refused(root, node, turn.now_ms):
         return False
     if pending is not None and (pending.stage != Stage.SETTLING or turn.now_ms - pending.at_ms < RETRY_AFTER_MS):
         remember_also(pending, claim, turn.now_ms)

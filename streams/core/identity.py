@@ -34,7 +34,7 @@ from streams.core.links import (
     aim,
 )
 from streams.core.state import Alias, Claim, Member, NodeRecord, Root, Tie
-from streams.core.turn import ProtocolError, Stage, Turn
+from streams.core.turn import ProtocolError, Stage, Turn, is_refused
 
 # Pointers lead to ever smaller roots, and a customer's identifiers are limited: a chain this long is a circle.
 MAX_HOPS = 1_000
@@ -99,9 +99,9 @@ def claim(
     -----
     A link that is under way or was refused is not sent again. ``changed`` is false when nothing was done.
     """
-    members, refusals, known = root.members, root.refusals, root.ties
+    members, known = root.members, root.ties
     for node, _ in others:
-        if node not in refusals and (node not in members or ties.pair(by, node) not in known):
+        if ties.pair(by, node) not in known if node in members else not is_refused(root, node, now_ms):
             break
     else:
         return Step(root, changed=False)

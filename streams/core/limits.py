@@ -23,9 +23,10 @@ def add(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
 
 
 def broken_limit(rules: IdentityRules, counts: Mapping[str, int], more: Mapping[str, int]) -> str | None:
-    """Return the first kind of which there would be too many if ``more`` came to ``counts``, or None.
+    """Return the first kind of which there would be too many if ``more`` and ``counts`` came together, or None.
 
-    A limit that is broken already (it was lowered since) forbids only what adds to it.
+    A limit that one of them has broken already (it was lowered since, or an operator overruled it) forbids only what
+    adds to it: the other must have some of the kind. So either may ask the other, the answer is the same.
 
     Examples
     --------
@@ -34,6 +35,6 @@ def broken_limit(rules: IdentityRules, counts: Mapping[str, int], more: Mapping[
     """
     for kind, count in more.items():
         limit = rules.limits.get(kind)
-        if limit is not None and count and counts.get(kind, 0) + count > limit:
+        if limit is not None and count and 0 < counts.get(kind, 0) > limit - count:
             return kind
     return None

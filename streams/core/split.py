@@ -8,7 +8,7 @@ Facets go with their nodes, exactly. What protects the customer stays on both si
 contacts that count for caps. An operator's cut leaves its mark on every member, see cuts.py.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import Final
 
@@ -23,8 +23,6 @@ from streams.core.turn import MAX_ORDERED, Stage, Turn, keep_refusal
 SUSPEND: Final = "suspend"
 # Bytes of a cut's mark: among a customer's few cuts, 8 bytes never meet by chance.
 CUT_BYTES = 8
-
-_LIMITS_FOR_EVER = frozenset({CUT, SUSPENDED})
 
 
 def order(turn: Turn, rule: Rule) -> None:
@@ -111,7 +109,7 @@ def _release(turn: Turn, ruling: Ordered) -> str | None:
     if not member.suspended_at_ms:
         return "not-suspended"
     member.suspended_at_ms = 0
-    _reconsider(turn, (SUSPENDED,))
+    _reconsider(turn, lambda limit: limit == SUSPENDED)
     turn.events.append(Released(root.node, ruling.node, ruling.id))
     turn.tell(Chapter("released", ruling.node, "ruling", ruling.id, ruling.id, turn.now_ms))
     return None
@@ -127,7 +125,7 @@ RULINGS: Final = KINDS - {SUSPEND}
 def part(turn: Turn, groups: list[set[bytes]], reason: str, ruling: str) -> None:
     """Part a root; ``groups`` are all its members."""
     root, now_ms = turn.root, turn.now_ms
-    _reconsider(turn, None)
+    _reconsider(turn, lambda limit: limit != SUSPENDED)
     whole = Root(root.node, root.created_at_ms, root.members, root.facets, kept=root.kept)
     all_ties, members = root.ties, root.members
     leaving = [group for group in groups if root.node not in group]
@@ -196,22 +194,19 @@ def _may_claim(new: Root, claim: Claim) -> bool:
     return member is not None and not (member.suspended_at_ms and not claim.ruling)
 
 
-def _reconsider(turn: Turn, limits: Collection[str] | None) -> None:
-    """Forget refusals that may no longer hold, on both sides: of these limits, or of all that a split may change."""
+def _reconsider(turn: Turn, may_fit: Callable[[str], bool]) -> None:
+    """Forget refusals that may no longer hold, on both sides; what does hold is refused again when it comes up."""
     root = turn.root
     for theirs, refusal in list(root.refusals.items()):
-        if refusal.limit in limits if limits is not None else refusal.limit not in _LIMITS_FOR_EVER:
+        if may_fit(refusal.limit):
             del root.refusals[theirs]
             turn.send(theirs, Reconsider(theirs, [refusal.ours]))
 
 
 def on_reconsider(turn: Turn, news: Reconsider) -> None:
-    """Forget refusals of links with these identifiers, unless an operator has cut them."""
-    refusals = turn.root.refusals
+    """Forget refusals of links with these identifiers."""
     for node in news.nodes:
-        refusal = refusals.get(node)
-        if refusal is not None and refusal.limit != CUT:
-            del refusals[node]
+        turn.root.refusals.pop(node, None)
 
 
 def _refuse_again(

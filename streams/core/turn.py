@@ -24,6 +24,9 @@ MAX_STORY = 20
 # A claim that was answered "later" or "move" is settled within seconds; if that was put off somewhere, a signal
 # after this time tries again.
 RETRY_AFTER_MS = 600_000
+# A refusal is taken at its word for 30 days. Then one signal that names the link again may ask again, two messages:
+# limits are raised, people lose identifiers, and a split may have crossed the answer on its way.
+REFUSED_FOR_MS = 30 * 86_400_000
 
 
 class Stage(IntEnum):
@@ -153,6 +156,12 @@ def remember(turn: Turn, proof: Proof, other: bytes, limit: str) -> None:
     # An offer waits for its own answer, and a ruling is not refused.
     if claim is not None and claim.stage != Stage.OFFERED and not claim.ruling:
         del turn.root.claims[proof.theirs]
+
+
+def is_refused(root: Root, theirs: bytes, now_ms: int) -> bool:
+    """Say whether a link with an identifier was refused lately."""
+    refusal = root.refusals.get(theirs)
+    return refusal is not None and now_ms - refusal.at_ms < REFUSED_FOR_MS
 
 
 def keep_refusal(root: Root, theirs: bytes, refusal: Refusal) -> None:

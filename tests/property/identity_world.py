@@ -198,7 +198,8 @@ class World:
     # ── what must hold ──────────────────────────────────────────────────────────────────────────────────────────
 
     def broken(self, counts: Mapping[str, int]) -> str | None:
-        return broken_limit(self.rules, {}, counts)
+        limits = self.rules.limits
+        return next((kind for kind, count in counts.items() if count > limits.get(kind, count)), None)
 
     def check_root(self, root: Root) -> None:
         """Demand what holds of a customer at every moment."""

@@ -33,7 +33,7 @@ def test_limits_hold_at_every_moment(graph: Graph, partitions: int, seed: int) -
 
 def test_many_random_graphs() -> None:
     """Thousands of graphs, and the protocol's price: it may not grow unnoticed."""
-    tally = fuzz(2_500)
+    tally = fuzz(6_000)
     price = tally.messages / tally.signals
     print(f"{tally}: {price:.2f} messages per signal")
     assert tally.merges > tally.graphs / 2
