@@ -1,11 +1,11 @@
 """The rules of identity: which identifiers there are, which of them may tie, and how many make one customer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
-from schemas.identifiers import KINDS, KNOWN_KINDS
+from schemas.identifiers import DEFAULT, KINDS, KNOWN_KINDS, Forms, Identifier, normalise, strongest
 
 DAY_MS = 86_400_000
 
@@ -45,6 +45,22 @@ DEFAULT_SUSPENSION: Mapping[str, Bound] = MappingProxyType(
 )
 
 
+class SourceTrust(NamedTuple):
+    """How far a source is believed.
+
+    Parameters
+    ----------
+    link : its signals may tie identifiers to one another; what they say of each still counts
+    rank : when two sources differ, the one with the lower rank is believed
+    """
+
+    link: bool = True
+    rank: int = 100
+
+
+_OTHERS = SourceTrust()
+
+
 @dataclass(frozen=True, slots=True)
 class IdentityRules:
     """The rules of merging.
@@ -55,19 +71,34 @@ class IdentityRules:
     priority : kinds, strongest first: a signal belongs to the strongest identifier that it names
     known : kinds that name a person rather than a browser or a device
     suspension : per kind, how many customers one value may tie; a kind that is not named is never suspended
+    links : kinds that may tie customers at all; the others name one only by themselves
+    sources : trust by the name of a signal's source
+    others : trust of sources that are not named
+    forms : how identifiers are spelled, and which name nobody
 
     Raises
     ------
     ValueError
-        for a kind that does not exist or a limit below 1
+        for a kind that does not exist, one without a rank, or a limit below 1
     """
 
     limits: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
     priority: tuple[str, ...] = KINDS
     known: frozenset[str] = KNOWN_KINDS
     suspension: Mapping[str, Bound] = field(default_factory=lambda: dict(DEFAULT_SUSPENSION))
+    links: frozenset[str] = frozenset(KINDS)
+    sources: Mapping[str, SourceTrust] = field(default_factory=dict)
+    others: SourceTrust = _OTHERS
+    forms: Forms = DEFAULT
+    ranks: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ranks", {kind: rank for rank, kind in enumerate(self.priority)})
+        if set(self.ranks) != set(self.forms.kinds):
+            raise ValueError("identity priority: each kind that has a form stands there, and no other")
+        for kind in sorted(self.links | self.known | self.suspension.keys()):
+            if kind not in self.ranks:
+                raise ValueError(f"identity rules: kind {kind!r} is not one of {', '.join(self.priority)}")
         for kind, limit in self.limits.items():
             if kind not in self.priority:
                 raise ValueError(f"identity limits: kind {kind!r} is not one of {', '.join(self.priority)}")
@@ -77,3 +108,30 @@ class IdentityRules:
     def suspends(self, kind: str) -> Bound | None:
         """Return how many customers one value of a kind may tie, None: any number."""
         return self.suspension.get(kind)
+
+    def normalise(self, kind: str, value: str, region: str | None = None) -> Identifier:
+        """Return an identifier in the form of these rules; see ``schemas.identifiers.normalise``.
+
+        Raises
+        ------
+        IdentifierError
+        """
+        return normalise(kind, value, region=region, forms=self.forms)
+
+    def strongest(self, identifiers: Iterable[Identifier]) -> Identifier:
+        """Return the identifier that a signal belongs to.
+
+        Raises
+        ------
+        ValueError
+            when there is none
+        """
+        return strongest(identifiers, self.ranks)
+
+    def may_link(self, kind_a: str, kind_b: str, source: str) -> bool:
+        """Say whether a source's signal may tie an identifier of one kind to one of another."""
+        return kind_a in self.links and kind_b in self.links and self.trust(source).link
+
+    def trust(self, source: str) -> SourceTrust:
+        """Return how far a source is believed."""
+        return self.sources.get(source, self.others)

@@ -3,7 +3,8 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from schemas.identifiers import NODE_BYTES, Hasher, Identifier, IdentifierError, normalise, strongest
+from schemas.identifiers import NODE_BYTES, Forms, Hasher, Identifier, IdentifierError
+from schemas.identity_rules import IdentityRules
 from schemas.topics import signals
 from schemas.views import Signal
 from streams.core.errors import SignalError
@@ -39,16 +40,19 @@ class Namer:
     Parameters
     ----------
     hasher : holds the secret
-    region : ISO 3166 region for phone numbers without a country code
+    rules : which identifiers there are and how they are spelled; a region alone: the default rules with it
     """
 
-    def __init__(self, hasher: Hasher, region: str | None) -> None:
+    def __init__(self, hasher: Hasher, rules: IdentityRules | str | None) -> None:
+        held = rules if isinstance(rules, IdentityRules) else IdentityRules(forms=Forms(region=rules))
+
         @lru_cache(maxsize=_REMEMBERED)
         def node_of(kind: str, value: str) -> tuple[bytes, Identifier]:
-            identifier = normalise(kind, value, region=region)
+            identifier = held.normalise(kind, value)
             return hasher.node(identifier), identifier
 
         self._node_of = node_of
+        self._strongest = held.strongest
 
     def name(self, signal: Signal, channel_topic: str) -> Named:
         """Return the nodes that a signal names.
@@ -72,15 +76,15 @@ class Namer:
             except IdentifierError as exc:
                 unusable.append(exc.code)
                 continue
-            found[node] = identifier
+            found.setdefault(node, identifier)  # of two spellings of one, the first is its original
         if not found:
             reasons = ", ".join(sorted(set(unusable))) or "there is none"
             raise SignalError("no-identifier", f"no identifier can be used: {reasons}")
         if len(found) == 1:
             ((node, first),) = found.items()
             return Named(node, first, (), tuple(unusable))
-        first = strongest(found.values())
-        node = next(n for n, identifier in found.items() if identifier == first)
+        first = self._strongest(found.values())
+        node = next(n for n, identifier in found.items() if identifier is first)
         others = tuple((n, identifier) for n, identifier in found.items() if n != node)
         return Named(node, first, others, tuple(unusable))
 
