@@ -36,6 +36,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("keys add", "connectors.gateway.keys_command:add"),
     Command("keys list", "connectors.gateway.keys_command:show"),
     Command("keys revoke", "connectors.gateway.keys_command:revoke"),
+    Command("identity explain", "connectors.operate.command:explain"),
+    Command("identity split", "connectors.operate.command:split"),
+    Command("identity cut", "connectors.operate.command:cut"),
+    Command("identity merge", "connectors.operate.command:merge"),
+    Command("identity release", "connectors.operate.command:release"),
+    Command("identity ruling", "connectors.operate.command:ruling"),
     Command("evaluate", "deploy.evaluate.command:evaluate"),
     Command("topics", "streams.commands:topics"),
     Command("gateway", "connectors.gateway.command:gateway"),
@@ -47,6 +53,7 @@ COMMANDS: tuple[Command, ...] = (
 # Words that stand before others, with what they are about.
 GROUPS = {
     "catalogue": "Actions and policies: check a file, publish it, show what is live.",
+    "identity": "Who is one customer and who is not: why, and your word on it.",
     "keys": "Keys of the gateway: made once, kept as hashes.",
 }
 
