@@ -126,7 +126,11 @@ def _answer_asked(turn: Turn) -> bool:
 
 def _forbidden(turn: Turn, counts: Mapping[str, int], asked: Asked) -> str | None:
     """Return the limit that a proposal would break; a ruling breaks none."""
-    return None if asked.proof.ruling else forbids(turn.rules, counts, asked.counts)
+    if asked.proof.ruling:
+        return None
+    if turn.root.members[asked.proof.ours].suspended_at_ms:  # since it was asked
+        return SUSPENDED
+    return forbids(turn.rules, counts, asked.counts)
 
 
 def _place_claims(turn: Turn) -> None:
@@ -209,6 +213,7 @@ def on_link(turn: Turn, link: Link) -> None:
     if not link.ruling and _is_suspended(turn, link.node, link.root):
         refuse(turn, proof_of_link(link), link.root, SUSPENDED)
         turn.answer_link(link, "refuse", SUSPENDED)
+        advance(turn)
         return
     limit = None if link.ruling else forbids(turn.rules, count(root), link.counts)
     if limit is not None:
@@ -228,8 +233,7 @@ def _is_suspended(turn: Turn, ours: bytes, other: bytes) -> bool:
     if not names_too_many(turn, ours, other):
         return False
     if len(root.ordered) < MAX_ORDERED:
-        root.ordered.append(Ordered("", split.SUSPEND, ours, b""))
-        advance(turn)
+        root.ordered.append(Ordered("", split.SUSPEND, ours, b""))  # obeyed when the caller has refused
     return True
 
 

@@ -85,6 +85,7 @@ def _part_for_good(turn: Turn, ruling: Ordered, groups: list[set[bytes]], near: 
 def _suspend(turn: Turn, ruling: Ordered) -> str | None:
     """Take a suspended identifier out; nothing is marked: those it tied may well be tied by something else."""
     root, node = turn.root, ruling.node
+    _drop_what_may_not_tie(root, root)
     if len(root.members) > 1:
         part(turn, ties.parts(root, without={node}), "links", "")
     return None
@@ -169,8 +170,7 @@ def _share(turn: Turn, parted: list[tuple[Root, set[bytes]]]) -> None:
     for new, group in parted:
         new.members = {node: member for node, member in old.members.items() if node in group}
         new.facets = {node: facet for node, facet in old.facets.items() if node in group}
-        new.claims = {node: _held(claim) for node, claim in old.claims.items() if _may_claim(new, claim)}
-        new.waiting = {to: link for to, link in old.waiting.items() if link.proof.ours in group}
+        _drop_what_may_not_tie(new, old)
         new.refusals = {theirs: refusal for theirs, refusal in old.refusals.items() if refusal.ours in group}
         new.tallies = {node: tally for node, tally in old.tallies.items() if node in group}
         new.ties = {key: tie for key, tie in old.ties.items() if group.issuperset(ties.ends(key))}
@@ -183,15 +183,22 @@ def _share(turn: Turn, parted: list[tuple[Root, set[bytes]]]) -> None:
             turn.send_elsewhere(other, asked, home)
 
 
+def _drop_what_may_not_tie(new: Root, old: Root) -> None:
+    """Let a part go on with those claims and waiting links that its own identifiers may still make."""
+    new.claims = {node: _held(claim) for node, claim in old.claims.items() if _may_tie(new, claim.by, claim.ruling)}
+    new.waiting = {to: link for to, link in old.waiting.items() if _may_tie(new, link.proof.ours, link.proof.ruling)}
+
+
 def _held(claim: Claim) -> Claim:
     """Hold a claim again: what it has brought about may have gone to another part."""
     claim.stage = Stage.HELD
     return claim
 
 
-def _may_claim(new: Root, claim: Claim) -> bool:
-    member = new.members.get(claim.by)
-    return member is not None and not (member.suspended_at_ms and not claim.ruling)
+def _may_tie(new: Root, ours: bytes, ruling: str) -> bool:
+    """Say whether an identifier is this part's and may tie it to others."""
+    member = new.members.get(ours)
+    return member is not None and (not member.suspended_at_ms or bool(ruling))
 
 
 def _reconsider(turn: Turn, may_fit: Callable[[str], bool]) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from random import Random
 
 from schemas.identifiers import Identifier
-from schemas.identity_rules import IdentityRules
+from schemas.identity_rules import Bound, IdentityRules
 from streams.core.cuts import count, forbids
+from streams.core.links import Suspended
 from streams.core.turn import REFUSED_FOR_MS, RETRY_AFTER_MS
 from tests.property.identity_world import NO_LIMITS, TIGHT, Graph, World, components, demand, links_of, random_graph
 
@@ -120,10 +121,33 @@ def under_fire(random: Random) -> World:
     return world
 
 
+def without_what_everybody_gives(random: Random) -> World:
+    """A value that ties too many: once it is suspended, the customers are those without it, and stay so."""
+    rules = IdentityRules({}, suspension={"device_id": Bound(random.choice((1, 2, 3)), REFUSED_FOR_MS)})
+    till = Identifier("device_id", "till")
+    people = [Identifier(random.choice(("anonymous_id", "email")), str(n)) for n in range(random.randint(3, 8))]
+    graph = [[one] for one in people] + [random.sample([till, one], 2) for one in people]
+    graph += [random.sample(people, 2) for _ in range(random.randint(0, 3))]
+    random.shuffle(graph)
+    world = world_of(random, rules)
+    world.run(graph)
+    check(world, graph)
+    for again in (2, 3):  # a good link between two who were about to meet through the bad one is asked again
+        world.clocks = [clock + 2 * RETRY_AFTER_MS for clock in world.clocks]  # partitions' clocks differ
+        world.run(graph)
+        suspended = any(isinstance(event, Suspended) for event in world.events)
+        known, edges = evidence(graph)
+        left = connected(known, {edge for edge in edges if not suspended or till not in edge})
+        demand(customers(world) == left, "the customers are not those without the suspended value")
+        check(world, [*graph] * again)
+    return world
+
+
 SCENARIOS: Mapping[str, Callable[[Random], World]] = {
     "exactly what the evidence leaves": exactly_what_the_evidence_leaves,
     "as never merged": as_never_merged,
     "under fire": under_fire,
+    "without what everybody gives": without_what_everybody_gives,
 }
 
 

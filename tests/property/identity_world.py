@@ -13,7 +13,7 @@ from random import Random
 from schemas.identifiers import KINDS, Hasher, Identifier, strongest
 from schemas.identity_rules import IdentityRules
 from streams.core import identity, ties
-from streams.core.cuts import count
+from streams.core.cuts import SUSPENDED, count
 from streams.core.facet_state import Facet
 from streams.core.limits import broken_limit, count_members
 from streams.core.links import (
@@ -77,7 +77,7 @@ class World:
     def __post_init__(self) -> None:
         self.hasher = Hasher(self.random.randbytes(32))
         self.sources = [deque() for _ in range(self.partitions)]
-        self.clocks = [self.random.randrange(3) for _ in range(self.partitions)]
+        self.clocks = [self.random.randint(1, 3) for _ in range(self.partitions)]
 
     def node(self, identifier: Identifier) -> bytes:
         node = self.hasher.node(identifier)
@@ -306,7 +306,7 @@ class World:
                 opened.discard(event.merged)
             elif isinstance(event, Parted):
                 merged.discard(event.part)
-            elif isinstance(event, Refused) and not self.rulings:
+            elif isinstance(event, Refused) and not self.rulings and event.limit != SUSPENDED:
                 self.check_refused(event)
         demand(final == {node: self.members_of(node)[0] for node in self.records}, "the events tell another story")
         demand({root.node for root in self.roots()} == opened, "merges do not account for the customers")

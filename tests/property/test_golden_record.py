@@ -74,7 +74,7 @@ def _signal(number: int) -> Signal:
         ),
         lambda: consent(dice.of(True, False), at, dice.of("marketing", "*"), dice.of("email", "*")),
         lambda: outcome(dice.of("delivered", "opened", "complained", "unsubscribed"), at),
-        lambda: traits({item: dice.of("x", "y"), dice.of("a", "d"): "z"}, at, source=dice.of("crm", "web")),
+        lambda: traits({item: dice.of("x", "y"), dice.of("d", "e"): "z"}, at, source=dice.of("crm", "web")),
         lambda: make("survey", {"survey": "nps", "score": dice.of(0.0, 5.0, 10.0)}, at=at),
     )
     return made[kind]()
