@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from confluent_kafka import KafkaException
 
+from streams.lane.due import checked
 from streams.lane.errors import LaneError, OversizeError
 from streams.lane.job import LANE_KEY_PREFIX, Batch, Failure, Output, Record, Result, Stage, State, never_due
 from streams.lane.store import Store
@@ -52,14 +53,14 @@ class Applier(Generic[V]):
     stage : whose job
     store : committed state of the partition
     message_max_bytes : an output or value beyond it blames the record that caused it
-    decoded_keys : decoded values to keep
+    decoded_bytes : bound on the decoded values to keep, in encoded bytes
     """
 
-    def __init__(self, stage: Stage[V], store: Store, *, message_max_bytes: int, decoded_keys: int) -> None:
+    def __init__(self, stage: Stage[V], store: Store, *, message_max_bytes: int, decoded_bytes: int) -> None:
         self._stage = stage
         self._store = store
         self._room = message_max_bytes - ENVELOPE_BYTES
-        self.view = CachedView[V](store, stage.decode, decoded_keys)
+        self.view = CachedView[V](store, stage.decode, decoded_bytes)
         self._has_timers = stage.due_ms is not never_due
 
     def apply(self, batch: Batch) -> Applied[V]:
@@ -108,7 +109,7 @@ class Applier(Generic[V]):
                 raise OversizeError(f"the value of a key has {len(raw)} bytes, at most {room} go into the changelog")
             applied.changes[key] = raw
             if self._has_timers:
-                applied.due[key] = None if value is None else due_ms(value)
+                applied.due[key] = None if value is None else checked(due_ms(value))
         applied.values.update(result.changes)
 
     def _in_parts(self, batch: Batch, applied: Applied[V]) -> None:

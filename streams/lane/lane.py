@@ -18,7 +18,8 @@ from streams.lane.health import Health
 from streams.lane.job import Stage
 from streams.lane.observer import Lag, Observer
 from streams.lane.partition import Chunk, Partition, Surroundings
-from streams.lane.replay import Source, replay
+from streams.lane.replay import replay
+from streams.lane.squeeze import Squeezer, find_zstd
 from streams.lane.store import MemoryStore, Store
 from streams.lane.topology import check_stages, owned_partitions, topic_id
 from streams.lane.transactions import Transactions
@@ -78,6 +79,7 @@ class Lane:
         self._room = asyncio.Event()
         self._stop_recovery = threading.Event()
         self._recovery: Future[bool] | None = None
+        self._squeezers = {stage.name: Squeezer(find_zstd()) for stage in stages}
         self._topic_ids: dict[str, str] = {}
         self._topic_ids_lock = threading.Lock()
 
@@ -163,7 +165,7 @@ class Lane:
 
     def _new_store(self, stage: str, number: int) -> Store:
         if self.config.store == "memory":
-            return MemoryStore()
+            return MemoryStore(self._squeezers[stage])
         from streams.lane.rocks import RocksStore  # noqa: PLC0415 - rocksdict is an extra
 
         changelog = self.stages[stage].changelog
@@ -189,7 +191,7 @@ class Lane:
         began = time.monotonic()
         done = replay(
             self.config,
-            [Source(partition.changelog, partition.number, partition.store) for partition in waiting],
+            [partition.source() for partition in waiting],
             progress=self._replayed,
             stopped=self._stop_recovery.is_set,
         )

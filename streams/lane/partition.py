@@ -17,6 +17,7 @@ from streams.lane.errors import TransactionError
 from streams.lane.job import Batch, Record, Stage, never_due
 from streams.lane.observer import Committed, Observer
 from streams.lane.position import POSITION_KEY, Position, decode_position, encode_position
+from streams.lane.replay import Source
 from streams.lane.store import Store
 from streams.lane.timers import Timers
 from streams.lane.transactions import AbortedError, Transactions
@@ -82,12 +83,15 @@ class Partition(Generic[V]):
         self.transactions = transactions
         self.position = Position()
         self.timers = Timers()
+        self._dated = stage.due_ms is not never_due
+        # Keys that recovery found without a due time beside them: it lies in their values.
+        self._undated: set[bytes] = set()
         self.recovered = False
         self.pending_records = 0
         # When something waited here and nothing was committed yet, by time.monotonic().
         self.progress_at = time.monotonic()
         self._applier = Applier(
-            stage, store, message_max_bytes=config.message_max_bytes, decoded_keys=config.decoded_keys
+            stage, store, message_max_bytes=config.message_max_bytes, decoded_bytes=config.decoded_bytes
         )
         self._config = config
         self._linger_s = (config.commit_linger_ms if stage.linger_ms is None else stage.linger_ms) / 1000
@@ -110,6 +114,11 @@ class Partition(Generic[V]):
     def open(self) -> None:
         """Fence earlier owners: called before the state is recovered, so nothing can be added to it behind us."""
         self.transactions.open()
+        self.timers.rebuild(self.store.due())
+
+    def source(self) -> Source:
+        """Return what recovery is to read: the changelog, into the store and the timers."""
+        return Source(self.changelog, self.number, self.store, self.timers, self._undated if self._dated else None)
 
     def become_ready(self) -> int:
         """Take over the position and the timers of the recovered state; return the number of keys."""
@@ -117,27 +126,29 @@ class Partition(Generic[V]):
         where = f"{self.changelog}[{self.number}]"
         self.position = Position() if raw is None else decode_position(raw, where=where)
         keys = len(self.store)
-        if self.stage.due_ms is not never_due:
-            self.timers.rebuild(self._due())
+        if self._undated:
+            self._date()
         self._applier.view.forget_all()
         self.recovered = True
         return keys
 
-    def _due(self) -> list[tuple[bytes, int]]:
+    def _date(self) -> None:
+        """Find the due times of values that were written before due times lay beside them."""
         decode, due_ms = self.stage.decode, self.stage.due_ms
-        due: list[tuple[bytes, int]] = []
+        due: dict[bytes, int | None] = {}
         unreadable = 0
-        for key, raw in self.store.items():
+        for key in self._undated:
+            raw = self.store.get(key)
             try:
-                at = due_ms(decode(raw))
+                due[key] = None if raw is None else due_ms(decode(raw))
             except Exception:  # noqa: BLE001 - one unreadable value must not stop the partition; its records say so
                 unreadable += 1
-                continue
-            if at is not None:
-                due.append((key, at))
+        self.store.write({}, self.store.offset, due)
+        for key, at in due.items():
+            self.timers.set(key, at)
+        self._undated.clear()
         if unreadable:
             log.error("%s[%d]: %d values cannot be decoded and have no timer", self.changelog, self.number, unreadable)
-        return due
 
     def flow(self) -> None:
         """Let batches run, beginning with what is due."""
@@ -291,7 +302,7 @@ class Partition(Generic[V]):
             raw = encode_position(position)
             transactions.begin()
             transactions.produce(applied.outputs)
-            transactions.produce_changes(self.changelog, number, applied.changes)
+            transactions.produce_changes(self.changelog, number, applied.changes, applied.due)
             reached = transactions.produce_position(self.changelog, number, POSITION_KEY, raw)
         began = time.monotonic()
         transactions.commit()
@@ -314,8 +325,8 @@ class Partition(Generic[V]):
 
     def _committed(self, applied: Applied[V], position: Position, offset: int) -> None:
         """Merge the overlay into the store: what the broker committed is now the state here."""
-        self.store.write(applied.changes, offset)
-        self._applier.view.committed(applied.values)
+        self.store.write(applied.changes, offset, applied.due)
+        self._applier.view.committed(applied.values, applied.changes)
         for key, at in applied.due.items():
             self.timers.set(key, at)
         self.position = position

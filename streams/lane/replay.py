@@ -7,13 +7,17 @@ watermark is final: each partition's producer was opened before, so nobody else 
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.lane.config import LaneConfig
+from streams.lane.due import note
 from streams.lane.errors import PositionError, TransactionError
+from streams.lane.job import LANE_KEY_PREFIX
 from streams.lane.store import NOTHING_REFLECTED, Store
+from streams.lane.timers import Timers
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +29,42 @@ WATERMARK_S = 30.0
 
 
 class Source(NamedTuple):
-    """A changelog partition and the store that it fills."""
+    """A changelog partition, and the store and timers that it fills.
+
+    ``undated`` gets the keys whose due times do not lie beside them; None: the stage has no timers.
+    """
 
     topic: str
     partition: int
     store: Store
+    timers: Timers
+    undated: set[bytes] | None = None
 
 
 class _Reading(NamedTuple):
-    store: Store
+    source: Source
     end: int
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """What one call read of one partition: the last write per key, and its due time where one lies beside it."""
+
+    changes: dict[bytes, bytes | None] = field(default_factory=dict)
+    due: dict[bytes, int | None] = field(default_factory=dict)
+    last: int = NOTHING_REFLECTED
+
+    def put_into(self, source: Source) -> None:
+        """Write to store and timers."""
+        source.store.write(self.changes, self.last, self.due)
+        if source.undated is None:
+            return
+        for key, at in self.due.items():
+            source.timers.set(key, at)
+        source.undated.difference_update(self.due)
+        source.undated.update(
+            key for key in self.changes if key not in self.due and not key.startswith(LANE_KEY_PREFIX)
+        )
 
 
 def replay(
@@ -92,7 +122,8 @@ def _start(consumer: Consumer, sources: Sequence[Source]) -> dict[tuple[str, int
     """Assign every changelog from where its store stands; leave out those already at their end."""
     left: dict[tuple[str, int], _Reading] = {}
     starts: list[TopicPartition] = []
-    for topic, partition, store in sources:
+    for source in sources:
+        topic, partition, store = source.topic, source.partition, source.store
         low, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=WATERMARK_S)
         if store.offset >= end:
             raise PositionError(
@@ -102,7 +133,7 @@ def _start(consumer: Consumer, sources: Sequence[Source]) -> dict[tuple[str, int
         first = low if store.offset == NOTHING_REFLECTED else store.offset + 1
         if first >= end:
             continue
-        left[topic, partition] = _Reading(store, end)
+        left[topic, partition] = _Reading(source, end)
         starts.append(TopicPartition(topic, partition, OFFSET_BEGINNING if first <= low else first))
     if starts:
         consumer.assign(starts)
@@ -111,8 +142,7 @@ def _start(consumer: Consumer, sources: Sequence[Source]) -> dict[tuple[str, int
 
 def _read_chunk(consumer: Consumer, left: dict[tuple[str, int], _Reading], progress: Callable[[int], None]) -> None:
     messages = consumer.consume(CHUNK, POLL_S)
-    chunks: dict[tuple[str, int], dict[bytes, bytes | None]] = {}
-    last: dict[tuple[str, int], int] = {}
+    chunks: dict[tuple[str, int], _Chunk] = {}
     ended: dict[tuple[str, int], int] = {}
     for message in messages:
         error = message.error()
@@ -127,13 +157,14 @@ def _read_chunk(consumer: Consumer, left: dict[tuple[str, int], _Reading], progr
         if key is not None:
             chunk = chunks.get(at)
             if chunk is None:
-                chunk = chunks[at] = {}
-            chunk[key] = message.value()
-            last[at] = message.offset()
+                chunk = chunks[at] = _Chunk()
+            value = chunk.changes[key] = message.value()
+            note(chunk.due, key, value, message.headers() or ())
+            chunk.last = message.offset()
     for at, chunk in chunks.items():
         if at in left:
-            left[at].store.write(chunk, last[at])
+            chunk.put_into(left[at].source)
     progress(len(messages))
     for at, reading in list(left.items()):
-        if max(ended.get(at, 0), reading.store.offset + 1) >= reading.end:
+        if max(ended.get(at, 0), reading.source.store.offset + 1) >= reading.end:
             del left[at]

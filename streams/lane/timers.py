@@ -1,7 +1,61 @@
-"""Timers of one partition: which keys are due at a stream time. A heap with lazy deletion."""
+"""Timers of one partition: which keys are due at a stream time. A calendar of hours, and a heap for the one that runs.
 
-from collections.abc import Iterable
-from heapq import heapify, heappop, heappush
+A million timers wait: each is a row of a packed table and a line in its hour, some 60 bytes; only those of hours that
+have begun are Python objects in a heap.
+"""
+
+from collections.abc import Iterable, Iterator
+from heapq import heappop, heappush
+
+from streams.lane.due import from_bytes, to_bytes
+from streams.lane.packed import PackedTable
+
+# An hour: timers reach weeks ahead, so there are a few hundred hours, each with a few thousand keys of a million.
+_HOUR_MS = 3_600_000
+_DUE_BYTES = 8
+# Before anything was due.
+_NEVER = -(2**62)
+
+
+class _DueTimes:
+    """Due times by key; those of the length of the first one are packed."""
+
+    __slots__ = ("_key_bytes", "_others", "_packed")
+
+    def __init__(self) -> None:
+        self._packed: PackedTable | None = None
+        self._key_bytes = -1
+        self._others: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._others) + (0 if self._packed is None else len(self._packed))
+
+    def get(self, key: bytes) -> int | None:
+        if self._packed is None or len(key) != self._key_bytes:
+            return self._others.get(key)
+        found = self._packed.get(key)
+        return None if found is None else from_bytes(found[0])
+
+    def set(self, key: bytes, due_ms: int) -> None:
+        if self._packed is None:
+            self._key_bytes = len(key)
+            self._packed = PackedTable(len(key), _DUE_BYTES)
+        if len(key) == self._key_bytes:
+            self._packed.put(key, to_bytes(due_ms))
+        else:
+            self._others[key] = due_ms
+
+    def pop(self, key: bytes) -> None:
+        if self._packed is None or len(key) != self._key_bytes:
+            self._others.pop(key, None)
+        else:
+            self._packed.pop(key)
+
+    def items(self) -> Iterator[tuple[bytes, int]]:
+        yield from self._others.items()
+        if self._packed is not None:
+            for key, due, _ in self._packed.items():
+                yield key, from_bytes(due)
 
 
 class Timers:
@@ -11,40 +65,82 @@ class Timers:
     written again. Otherwise a job that leaves a due key alone would be called for ever.
     """
 
-    __slots__ = ("_due_at", "_heap")
+    __slots__ = ("_due_at", "_far", "_heap", "_hours", "_lines", "_until_hour")
 
     def __init__(self) -> None:
-        self._due_at: dict[bytes, int] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._due_at = _DueTimes()
+        # Keys by hour, each after its length in two bytes; hours that lie ahead, as a heap.
+        self._far: dict[int, bytearray] = {}
+        self._hours: list[int] = []
+        # Those of hours up to this one.
         self._heap: list[tuple[int, bytes]] = []
+        self._until_hour = _NEVER
+        # Entries in hours and heap, dead ones included.
+        self._lines = 0
 
     def __len__(self) -> int:
         return len(self._due_at)
 
     def rebuild(self, due: Iterable[tuple[bytes, int]]) -> None:
         """Start anew from all keys that have a timer."""
-        self._due_at = dict(due)
-        self._heap = [(at, key) for key, at in self._due_at.items()]
-        heapify(self._heap)
+        due = list(due)
+        self._begin()
+        for key, at in due:
+            self.set(key, at)
 
     def set(self, key: bytes, due_ms: int | None) -> None:
         """Set, move or (None) remove the timer of a key."""
         if due_ms is None:
-            self._due_at.pop(key, None)
+            self._due_at.pop(key)
         elif self._due_at.get(key) != due_ms:
-            self._due_at[key] = due_ms
+            self._due_at.set(key, due_ms)
+            self._enter(key, due_ms)
+            if self._lines > 64 and self._lines > 4 * len(self._due_at):
+                # Entries that moved stay until they come up; three of four being dead is enough.
+                self.rebuild(self._due_at.items())
+
+    def _enter(self, key: bytes, due_ms: int) -> None:
+        self._lines += 1
+        hour = due_ms // _HOUR_MS
+        if hour <= self._until_hour:
             heappush(self._heap, (due_ms, key))
-            if len(self._heap) > 64 and len(self._heap) > 4 * len(self._due_at):
-                # Entries that moved stay in the heap until they come up; three of four being dead is enough.
-                self.rebuild(list(self._due_at.items()))
+            return
+        line = self._far.get(hour)
+        if line is None:
+            line = self._far[hour] = bytearray()
+            heappush(self._hours, hour)
+        line += len(key).to_bytes(2, "big") + key
+
+    def _begin_hours(self, stream_ms: int) -> None:
+        """Bring the timers of the hours that have begun into the heap; those that moved away are left out."""
+        while self._hours and self._hours[0] * _HOUR_MS <= stream_ms:
+            hour = self._until_hour = heappop(self._hours)
+            line = self._far.pop(hour)
+            at = 0
+            while at < len(line):
+                begin = at + 2
+                at = begin + int.from_bytes(line[begin - 2 : begin], "big")
+                key = bytes(line[begin:at])
+                due_ms = self._due_at.get(key)
+                if due_ms is not None and due_ms // _HOUR_MS == hour:
+                    heappush(self._heap, (due_ms, key))
+                else:
+                    self._lines -= 1
 
     def any_due(self, stream_ms: int) -> bool:
         """Say whether a key is due at this stream time."""
+        if self._hours:
+            self._begin_hours(stream_ms)
         heap = self._heap
         while heap:
             at, key = heap[0]
             if self._due_at.get(key) == at:
                 return at <= stream_ms
             heappop(heap)
+            self._lines -= 1
         return False
 
     def take(self, stream_ms: int, limit: int) -> list[tuple[int, bytes]]:
@@ -55,6 +151,7 @@ class Timers:
         taken: list[tuple[int, bytes]] = []
         while len(taken) < limit and self.any_due(stream_ms):
             entry = heappop(self._heap)
+            self._lines -= 1
             self._due_at.pop(entry[1])
             taken.append(entry)
         return taken

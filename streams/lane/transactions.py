@@ -9,6 +9,7 @@ from typing import NoReturn
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from streams.lane.config import LaneConfig
+from streams.lane.due import NO_DUE, Due, headers_of
 from streams.lane.errors import FencedError, TransactionError
 from streams.lane.job import Output
 
@@ -94,9 +95,17 @@ class Transactions:
                 except KafkaException as exc:
                     self._raise("produce", exc)
 
-    def produce_changes(self, changelog: str, partition: int, changes: Mapping[bytes, bytes | None]) -> None:
-        """Queue one changelog record per changed key, on this very partition."""
-        self.produce(Output(changelog, key, value, partition) for key, value in changes.items())
+    def produce_changes(
+        self,
+        changelog: str,
+        partition: int,
+        changes: Mapping[bytes, bytes | None],
+        due: Due = NO_DUE,
+    ) -> None:
+        """Queue one changelog record per changed key, on this very partition, with its due time beside it."""
+        self.produce(
+            Output(changelog, key, value, partition, headers_of(key, value, due)) for key, value in changes.items()
+        )
 
     def produce_position(self, changelog: str, partition: int, key: bytes, value: bytes) -> Reached:
         """Queue the position record, last of its transaction; its offset is known after the commit."""

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from streams.lane.errors import FencedError, TransactionError
 from streams.lane.job import Batch, Failure, Output, Record, Result, Stage, State, never_due
 from streams.lane.observer import NO_OBSERVER, Committed
 from streams.lane.partition import Partition, Surroundings
-from streams.lane.replay import Source, replay
-from streams.lane.store import MemoryStore
+from streams.lane.replay import replay
+from streams.lane.rocks import RocksStore
+from streams.lane.store import MemoryStore, Store
 from streams.lane.transactions import AbortedError, Transactions
 from streams.lane.views import CachedView
 
@@ -76,7 +78,14 @@ class Rig:
     def _dead_letter(self, failure: Failure) -> Output:
         return Output(f"{self.floor.prefix}out", b"dead", failure.detail.encode())
 
-    def open(self, stage: Stage[Any], *, watcher: Any = NO_OBSERVER, transactional_id: str = "rig-0") -> Partition[Any]:
+    def open(
+        self,
+        stage: Stage[Any],
+        *,
+        watcher: Any = NO_OBSERVER,
+        transactional_id: str = "rig-0",
+        store: Store | None = None,
+    ) -> Partition[Any]:
         """Do what a worker does for a partition that it was assigned."""
 
         def failed(failure: BaseException) -> None:
@@ -87,14 +96,14 @@ class Rig:
             stage,
             0,
             config=self.config,
-            store=MemoryStore(),
+            store=store or MemoryStore(),
             transactions=Transactions(self.config, self.floor.prefix + transactional_id),
             observer=watcher,
             around=Surroundings(self.pool, threading.Lock(), failed, lambda: None),
         )
         self.made.append(partition)
         partition.open()
-        source = Source(stage.changelog, 0, partition.store)
+        source = partition.source()
         assert replay(self.config, [source], progress=lambda _: None, stopped=lambda: False)
         partition.become_ready()
         partition.flow()
@@ -249,3 +258,43 @@ def test_stage_without_timers_has_none(rig: Rig) -> None:
     stage = rig.stage()
     assert stage.due_ms is never_due
     assert len(rig.open(stage).timers) == 0
+
+
+def _never_decodes(raw: bytes) -> list[int]:
+    raise AssertionError(f"recovery decoded {raw!r}")
+
+
+def test_recovery_finds_timers_without_decoding_values(rig: Rig, floor: Floor) -> None:
+    """What the due times are lies beside the values in the changelog."""
+    watcher = Watcher()
+    first = rig.open(rig.stage(due_ms=lambda v: 5_000 if v[0] == 1 else None), watcher=watcher)
+    first.feed(records(floor, 0, 1, b"due"))
+    first.feed(records(floor, 1, 3, b"never"))
+    floor.wait(lambda: watcher.records == 3)
+    first.close()
+    second = rig.open(rig.stage(due_ms=lambda _: 5_000, decode=_never_decodes))
+    assert second.timers.take(5_000, 10) == [(5_000, b"due")]
+
+
+def test_timers_of_records_without_a_due_time_lie_in_their_values(rig: Rig, floor: Floor) -> None:
+    """A changelog of before due times lay beside the values: decoded once, and what cannot be has no timer."""
+    floor.produce("log", b"1", b"old", 0)
+    floor.produce("log", b"not a number", b"broken", 0)
+    floor.produce("log", b"1", b"gone", 0)
+    floor.send("log", None, b"gone")
+    partition = rig.open(rig.stage(due_ms=lambda v: 5_000 + v[0]))
+    assert partition.timers.take(9_000, 10) == [(5_001, b"old")]
+
+
+def test_due_times_outlive_a_restart_in_a_local_store(rig: Rig, floor: Floor, tmp_path: Path) -> None:
+    """A store on disk that is up to date needs neither changelog nor values."""
+    watcher = Watcher()
+    stage = rig.stage(due_ms=lambda v: 5_000 if v[0] == 1 else None)
+    first = rig.open(stage, watcher=watcher, store=RocksStore(tmp_path / "s", "id"))
+    first.feed(records(floor, 0, 1, b"due"))
+    first.feed(records(floor, 1, 3, b"never"))
+    floor.wait(lambda: watcher.records == 3)
+    first.close()
+    again = RocksStore(tmp_path / "s", "id")
+    second = rig.open(rig.stage(due_ms=lambda _: 5_000, decode=_never_decodes), store=again)
+    assert second.timers.take(5_000, 10) == [(5_000, b"due")]

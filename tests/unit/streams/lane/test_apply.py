@@ -44,7 +44,7 @@ def make(job: Any = count_in_place, **state: int) -> tuple[Applier[list[int]], M
     store = MemoryStore()
     store.write({key.encode(): json.dumps([n]).encode() for key, n in state.items()}, 1)
     stage = Stage("s", ("src",), "log", job, lambda v: json.dumps(v).encode(), json.loads, dead_letter)
-    return Applier(stage, store, message_max_bytes=MOST, decoded_keys=100), store
+    return Applier(stage, store, message_max_bytes=MOST, decoded_bytes=100), store
 
 
 def batch_of(*records: tuple[bytes | None, bytes | None], due: tuple[bytes, ...] = ()) -> Batch:
@@ -142,5 +142,5 @@ def test_null_keys_and_tombstones_reach_the_job() -> None:
 def test_due_times_follow_the_values() -> None:
     stage = Stage("s", ("src",), "log", count_in_place, lambda v: json.dumps(v).encode(), json.loads, dead_letter,
                   due_ms=lambda v: v[0] * 10)  # fmt: skip
-    applier = Applier(stage, MemoryStore(), message_max_bytes=MOST, decoded_keys=10)
+    applier = Applier(stage, MemoryStore(), message_max_bytes=MOST, decoded_bytes=10)
     assert applier.apply(batch_of((b"a", b""), (b"a", b""))).due == {b"a": 20}

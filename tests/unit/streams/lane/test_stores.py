@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.lane.errors import StoreError
 from streams.lane.position import POSITION_KEY
 from streams.lane.rocks import TRUSTED_FOR_S, RocksStore
+from streams.lane.squeeze import LEARNED, PLAIN, RAW, Squeezer, find_zstd
 from streams.lane.store import NOTHING_REFLECTED, MemoryStore, Store
 
 Make = Callable[[], Store]
@@ -66,3 +70,105 @@ def test_directory_in_use_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=f"cannot open the store at {tmp_path}"):
         RocksStore(tmp_path, "id-1")
     store.close()
+
+
+def test_timers_outlive_the_process_in_rocksdb(tmp_path: Path) -> None:
+    store = RocksStore(tmp_path, "id-1")
+    store.write({b"a": b"1", b"b": b"2", b"c": b"3"}, 3, {b"a": 7, b"b": -1, b"c": None})
+    store.write({b"b": None}, 4, {b"b": None})
+    store.close()
+    again = RocksStore(tmp_path, "id-1")
+    assert list(again.due()) == [(b"a", 7)]
+    assert dict(again.items()) == {b"a": b"1", b"c": b"3"}
+    again.close()
+
+
+VALUES = st.one_of(
+    st.none(), st.binary(max_size=40), st.builds(lambda n, m: b"%d" % n * m, st.integers(0, 9), st.integers(1, 9_000))
+)
+NODES = st.sampled_from([*(b"%016d" % n for n in range(6)), b"short", b"", b"x" * 70])
+
+
+@given(st.lists(st.dictionaries(NODES, VALUES, max_size=6), max_size=12), st.sampled_from([0, 5_000]))
+def test_memory_store_is_a_dict(writes: list[dict[bytes, bytes | None]], young: int) -> None:
+    """Small or large, young or squeezed, packed or not: what is read is what was written last."""
+    store, plain = MemoryStore(Squeezer(), young_bytes=young), dict[bytes, bytes]()
+    for offset, changes in enumerate(writes):
+        store.write(changes, offset)
+        for key, value in changes.items():
+            plain.pop(key, None)
+            if value is not None:
+                plain[key] = value
+        assert dict(store.items()) == plain
+        assert {key: store.get(key) for key in plain} == plain
+        assert len(store) == len(plain)
+    assert store.get(b"%016d" % 99) is None
+
+
+def test_memory_store_takes_places_again(make_records: Callable[[int], list[bytes]]) -> None:
+    """Records that change for ever do not grow the memory: their slabs and rows are used again."""
+    store = MemoryStore(Squeezer(), young_bytes=0)
+    keys = [b"%016d" % n for n in range(50)]
+    for turn in range(40):
+        store.write(dict(zip(keys, make_records(50), strict=True)), turn)
+    pieces = sum(len(pieces) for pieces in store._slabs._pieces)
+    for turn in range(40):
+        store.write(dict(zip(keys, make_records(50), strict=True)), 40 + turn)
+        store.write({keys[turn]: None}, 80 + turn)
+    assert sum(len(pieces) for pieces in store._slabs._pieces) <= pieces + 2
+    assert store._table is not None
+    assert len(store._table._rows) == 50 * 48
+
+
+def test_a_million_pointers_cost_sixty_bytes_each() -> None:
+    store = MemoryStore(Squeezer())
+    store.write({b"%016d" % n: b"a pointer of thirty bytes size." for n in range(100_000)}, 1)
+    table = store._table
+    assert table is not None
+    assert (len(table._rows) + 4 * len(table._index)) / 100_000 < 62
+    assert not store._young
+    assert store.get(b"%016d" % 77_777) == b"a pointer of thirty bytes size."
+
+
+@pytest.fixture
+def make_records() -> Callable[[int], list[bytes]]:
+    """Make values that have much in common, as those of one stage do."""
+    draw = Random(1)
+
+    def made(count: int) -> list[bytes]:
+        return [
+            b"".join(b"[product_viewed, web, sku-%d, https://shop.example/]" % draw.randrange(99) for _ in range(n))
+            for n in (draw.randrange(3, 30) for _ in range(count))
+        ]
+
+    return made
+
+
+def test_squeezed_without_a_dictionary(make_records: Callable[[int], list[bytes]]) -> None:
+    squeezer = Squeezer()
+    for value in make_records(20):
+        how, packed = squeezer.squeeze(value)
+        assert how == PLAIN
+        assert len(packed) < len(value)
+        assert squeezer.unsqueeze(how, packed) == value
+    assert squeezer.squeeze(b"\x07\xfe\x00") == (RAW, b"\x07\xfe\x00")
+
+
+@pytest.mark.skipif(find_zstd() is None, reason="needs Python 3.14 or backports.zstd")
+def test_a_dictionary_is_learned_once_and_saves_more(make_records: Callable[[int], list[bytes]]) -> None:
+    squeezer = Squeezer(find_zstd(), lessons=200)
+    early = [(value, *squeezer.squeeze(value)) for value in make_records(200)]
+    assert {how for _, how, _ in early} == {PLAIN}
+    late = [(value, *squeezer.squeeze(value)) for value in make_records(200)]
+    assert {how for _, how, _ in late} == {LEARNED}
+    for value, how, packed in early + late:
+        assert squeezer.unsqueeze(how, packed) == value
+    assert sum(len(packed) for *_, packed in late) < 0.7 * sum(len(packed) for *_, packed in early)
+
+
+@pytest.mark.skipif(find_zstd() is None, reason="needs Python 3.14 or backports.zstd")
+def test_values_that_teach_nothing_are_squeezed_plainly() -> None:
+    squeezer = Squeezer(find_zstd(), lessons=3)
+    for _ in range(5):
+        how, packed = squeezer.squeeze(b"a" * 100)
+        assert squeezer.unsqueeze(how, packed) == b"a" * 100

@@ -10,7 +10,7 @@ from streams.lane.store import MemoryStore
 from streams.lane.views import CachedView, OverlaidView
 
 
-def view_of(values: dict[bytes, Any], limit: int = 100) -> tuple[CachedView[Any], list[bytes]]:
+def view_of(values: dict[bytes, Any], limit: int = 10_000) -> tuple[CachedView[Any], list[bytes]]:
     store, decoded = MemoryStore(), []
     store.write({key: json.dumps(value).encode() for key, value in values.items()}, 1)
 
@@ -24,7 +24,7 @@ def view_of(values: dict[bytes, Any], limit: int = 100) -> tuple[CachedView[Any]
 def test_hot_keys_are_decoded_once() -> None:
     view, decoded = view_of({b"a": [1]})
     assert view.get(b"a") is view.get(b"a")
-    view.committed({})
+    view.committed({}, {})
     assert view.get(b"a") == [1]
     assert view.get(b"absent") is None
     assert len(decoded) == 1
@@ -42,17 +42,37 @@ def test_values_changed_in_place_are_forgotten_on_abort() -> None:
 
 def test_committed_values_are_what_is_seen_next() -> None:
     view, decoded = view_of({b"a": [1]})
-    view.committed({b"a": [7], b"gone": None})
+    view.committed({b"a": [7], b"gone": None}, {b"a": b"[7]", b"gone": None})
     assert (view.get(b"a"), view.get(b"gone")) == ([7], None)
     assert decoded == []
 
 
-@given(st.lists(st.integers(0, 50)), st.integers(1, 20))
-def test_cache_is_bounded_and_never_wrong(keys: list[int], limit: int) -> None:
-    view, _ = view_of({b"%d" % n: n for n in range(51)}, limit)
-    for key in keys:
-        assert view.get(b"%d" % key) == key
-        assert len(view._young) + len(view._old) <= max(2, limit)
+def _weight(view: CachedView[Any]) -> int:
+    return sum(size for kept in (view._young, view._old) for _, size in kept.values())
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.booleans())), st.integers(1, 2_000))
+def test_cache_is_bounded_and_never_wrong(steps: list[tuple[int, bool]], limit: int) -> None:
+    """What is kept weighs at most the limit, or is a single value per generation, whatever is read and written."""
+    values = {n: "x" * n for n in range(51)}
+    view, _ = view_of({b"%d" % n: value for n, value in values.items() if n != 7}, limit)
+    for number, written in steps:
+        key = b"%d" % number
+        if written:
+            view.committed({key: values[number]}, {key: json.dumps(values[number]).encode()})
+        elif number != 7:
+            assert view.get(key) == values[number]
+        assert _weight(view) <= limit or len(view._young) + len(view._old) <= 2
+        assert view._young_bytes == sum(size for _, size in view._young.values())
+
+
+def test_a_value_that_grows_counts_with_its_new_weight() -> None:
+    view, decoded = view_of({b"big": "x", b"small": "y"}, limit=600)
+    assert view.get(b"small") == "y"
+    for _ in range(3):
+        view.committed({b"big": "x" * 250}, {b"big": b"x" * 252})
+    assert view.get(b"small") == "y"
+    assert len(decoded) == 1
 
 
 def test_overlay_is_seen_first_and_nothing_is_shared() -> None:

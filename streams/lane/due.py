@@ -1,0 +1,65 @@
+"""When keys are due: beside the value in its changelog record, so that recovery decodes no value to find its timers.
+
+It is a header, so the value's own form is as it ever was. A record without it, of an earlier version, is decoded once.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from streams.lane.job import Headers
+
+# When keys are due, epoch ms of stream time; None: never. A key that is left out is as it was.
+Due = Mapping[bytes, int | None]
+NO_DUE: Final[Due] = {}
+
+_HEADER: Final = "due"
+_BYTES: Final = 8
+_NEVER: Final[Headers] = ((_HEADER, b""),)
+_FAR_MS: Final = 2**63
+
+
+def checked(due_ms: int | None) -> int | None:
+    """Return a due time that fits into eight bytes.
+
+    Raises
+    ------
+    ValueError
+        when it does not: the fault of the record that led to it, which becomes a dead letter
+    """
+    if due_ms is not None and not -_FAR_MS <= due_ms < _FAR_MS:
+        raise ValueError(f"a value wants to be woken at {due_ms}, which is no time in milliseconds")
+    return due_ms
+
+
+def to_bytes(due_ms: int) -> bytes:
+    """Return the eight bytes of a due time."""
+    return due_ms.to_bytes(_BYTES, "big", signed=True)
+
+
+def from_bytes(raw: bytes) -> int:
+    """Return the due time in eight bytes."""
+    return int.from_bytes(raw, "big", signed=True)
+
+
+def headers_of(key: bytes, value: bytes | None, due: Due) -> Headers:
+    r"""Return the headers of a key's changelog record; none where its due time is not known, or its value deleted.
+
+    >>> headers_of(b"k", b"value", {b"k": 1})
+    (('due', b'\x00\x00\x00\x00\x00\x00\x00\x01'),)
+    """
+    if value is None or key not in due:
+        return ()
+    at = due[key]
+    return _NEVER if at is None else ((_HEADER, to_bytes(at)),)
+
+
+def note(due: dict[bytes, int | None], key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
+    """Note when a key is due: a tombstone never, a value as its header says; without one it is not known."""
+    if value is None:
+        due[key] = None
+        return
+    for name, raw in headers:
+        if name == _HEADER:
+            due[key] = from_bytes(raw) if raw else None
+            return
+    due.pop(key, None)

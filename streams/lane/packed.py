@@ -1,0 +1,143 @@
+"""A table of many small values without a Python object per entry: rows of one width, found by open addressing.
+
+A dict of two bytes objects costs some 200 bytes an entry, whatever is in it. Here an entry of 16 + 31 bytes costs 48
+and six to twelve for its place in the index, and growing copies the rows by ``realloc`` only.
+"""
+
+from array import array
+from collections.abc import Iterator
+
+# In the index: nothing here, and nothing here any more (the search goes on). Rows count from FIRST.
+_EMPTY, _GONE, _FIRST = 0, 1, 2
+# The bit of a row's length byte that is the caller's own mark.
+_MARK = 0x80
+# 2/3: linear probing then looks at two places in the mean for what is there, and at five for what is not.
+_FULL_OF_3 = 2
+
+
+class PackedTable:
+    """Values of at most ``room`` bytes under keys of exactly ``key_bytes``, each with one mark for its owner.
+
+    Parameters
+    ----------
+    key_bytes : length of every key
+    room : longest value, at most 127 bytes
+    """
+
+    __slots__ = ("_free", "_gone", "_index", "_key_bytes", "_live", "_rows", "_width", "room")
+
+    def __init__(self, key_bytes: int, room: int) -> None:
+        if not 0 < room < _MARK:
+            raise ValueError(f"a row has room for 1 to {_MARK - 1} bytes, not {room}")
+        self.room = room
+        self._key_bytes = key_bytes
+        self._width = key_bytes + 1 + room
+        self._rows = bytearray()
+        self._free = array("I")
+        self._index = array("I", bytes(4 * 8))
+        self._live = 0
+        self._gone = 0
+
+    def __len__(self) -> int:
+        return self._live
+
+    def _place(self, key: bytes) -> int:
+        """Return the place of a key in the index, or the complement of where it would go."""
+        index, rows, width, key_bytes = self._index, self._rows, self._width, self._key_bytes
+        mask = len(index) - 1
+        place, hole = hash(key) & mask, -1
+        while (row := index[place]) != _EMPTY:
+            if row == _GONE:
+                if hole < 0:
+                    hole = place
+            else:
+                at = (row - _FIRST) * width
+                if rows[at : at + key_bytes] == key:
+                    return place
+            place = (place + 1) & mask
+        return ~(place if hole < 0 else hole)
+
+    def get(self, key: bytes) -> tuple[bytes, bool] | None:
+        """Return value and mark, or None."""
+        place = self._place(key)
+        if place < 0:
+            return None
+        return self._read((self._index[place] - _FIRST) * self._width)
+
+    def _read(self, at: int) -> tuple[bytes, bool]:
+        begin = at + self._key_bytes
+        length = self._rows[begin]
+        return bytes(self._rows[begin + 1 : begin + 1 + (length & ~_MARK)]), length >= _MARK
+
+    def put(self, key: bytes, value: bytes, *, mark: bool = False) -> tuple[bytes, bool] | None:
+        """Set the value and mark of a key; return what was there.
+
+        Raises
+        ------
+        ValueError
+            when key or value do not fit
+        """
+        if len(key) != self._key_bytes or len(value) > self.room:
+            raise ValueError(f"a row takes {self._key_bytes} + {self.room} bytes, not {len(key)} + {len(value)}")
+        place = self._place(key)
+        before = None
+        if place >= 0:
+            at = (self._index[place] - _FIRST) * self._width
+            before = self._read(at)
+        else:
+            at = self._new_row(~place)
+            self._rows[at : at + self._key_bytes] = key
+        begin = at + self._key_bytes
+        self._rows[begin] = len(value) | (_MARK if mark else 0)
+        self._rows[begin + 1 : begin + 1 + len(value)] = value
+        if before is None and 3 * (self._live + self._gone) > _FULL_OF_3 * len(self._index):
+            self._reindex()
+        return before
+
+    def _new_row(self, place: int) -> int:
+        if self._index[place] == _GONE:
+            self._gone -= 1
+        self._live += 1
+        if self._free:
+            row = self._free.pop()
+        else:
+            row = len(self._rows) // self._width
+            self._rows += bytes(self._width)
+        self._index[place] = row + _FIRST
+        return row * self._width
+
+    def pop(self, key: bytes) -> tuple[bytes, bool] | None:
+        """Remove a key; return what was there."""
+        place = self._place(key)
+        if place < 0:
+            return None
+        row = self._index[place] - _FIRST
+        before = self._read(row * self._width)
+        self._index[place] = _GONE
+        self._gone += 1
+        self._live -= 1
+        self._free.append(row)
+        return before
+
+    def _reindex(self) -> None:
+        """Build the index anew, so large that it is at most a third full, and half full after a doubling."""
+        rows, width, key_bytes = self._rows, self._width, self._key_bytes
+        taken = [row for row in self._index if row >= _FIRST]
+        size = len(self._index)
+        while _FULL_OF_3 * size < 4 * self._live:
+            size *= 2
+        index, mask = array("I", bytes(4 * size)), size - 1
+        for row in taken:
+            at = (row - _FIRST) * width
+            place = hash(bytes(rows[at : at + key_bytes])) & mask
+            while index[place]:
+                place = (place + 1) & mask
+            index[place] = row
+        self._index, self._gone = index, 0
+
+    def items(self) -> Iterator[tuple[bytes, bytes, bool]]:
+        """Iterate over keys, values and marks; the table may not change meanwhile."""
+        for row in self._index:
+            if row >= _FIRST:
+                at = (row - _FIRST) * self._width
+                yield bytes(self._rows[at : at + self._key_bytes]), *self._read(at)

@@ -1,0 +1,60 @@
+"""The packed table against a plain dict; slabs against what was put into them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.lane.packed import PackedTable
+from streams.lane.slabs import Place, Slabs
+
+KEYS = st.integers(0, 40).map(lambda n: b"%04d" % n)
+STEPS = st.lists(st.tuples(KEYS, st.one_of(st.none(), st.binary(max_size=7)), st.booleans()), max_size=300)
+
+
+@given(STEPS)
+def test_table_is_a_dict(steps: list[tuple[bytes, bytes | None, bool]]) -> None:
+    table, plain = PackedTable(4, 7), dict[bytes, tuple[bytes, bool]]()
+    for key, value, mark in steps:
+        if value is None:
+            assert table.pop(key) == plain.pop(key, None)
+        else:
+            assert table.put(key, value, mark=mark) == plain.get(key)
+            plain[key] = (value, mark)
+        assert len(table) == len(plain)
+    assert {key: (value, mark) for key, value, mark in table.items()} == plain
+    assert all(table.get(b"%04d" % n) == plain.get(b"%04d" % n) for n in range(41))
+
+
+def test_places_of_keys_that_went_do_not_pile_up() -> None:
+    """A search ends at an empty place: when keys come and go for ever, there must stay some."""
+    table = PackedTable(8, 1)
+    for number in range(5_000):
+        table.put(b"%08d" % number, b"x")
+        table.pop(b"%08d" % number)
+    assert table.get(b"absent..") is None
+    assert len(table._index) <= 16
+    assert len(table._rows) == 10
+
+
+@pytest.mark.parametrize(("key", "value"), [(b"abc", b""), (b"abcde", b""), (b"abcd", b"12345678")])
+def test_what_does_not_fit_is_refused(key: bytes, value: bytes) -> None:
+    with pytest.raises(ValueError, match=r"a row takes 4 \+ 7 bytes"):
+        PackedTable(4, 7).put(key, value)
+
+
+def test_a_row_has_room_for_127_bytes_at_most() -> None:
+    with pytest.raises(ValueError, match="not 128"):
+        PackedTable(4, 128)
+
+
+@given(st.lists(st.tuples(st.integers(0, 6_000), st.booleans()), max_size=60))
+def test_slabs_keep_what_is_put_and_use_places_again(steps: list[tuple[int, bool]]) -> None:
+    slabs, kept = Slabs(), list[tuple[Place, bytes]]()
+    for number, (length, frees) in enumerate(steps):
+        if frees and kept:
+            place, _ = kept.pop(number % len(kept))
+            slabs.free(place)
+        value = number.to_bytes(2, "big") * (length // 2)
+        kept.append((slabs.put(value), value))
+    assert all(slabs.get(place) == value for place, value in kept)
+    assert len({(place.size, place.number) for place, _ in kept}) == len(kept)
