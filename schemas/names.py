@@ -37,13 +37,14 @@ _LETTERS = str.maketrans(
 _SILENT = frozenset({"Mn", "Me", "Cf"})
 
 # As ``plain`` writes them; taken from the start of a name, some also from its end, never the whole name.
-_TITLES = frozenset(
+_TITLE_WORDS = (
     "mr mrs ms miss mx dr prof professor sir madam dame rev fr herr frau hr fru monsieur madame mademoiselle mme mlle "
-    "señor señora senor senora sr sra srta don dona eng ing haj haji hajj sayyed agha aghaye aqa aqaye khanom khanum "
+    "senor senora sr sra srta don dona eng ing haj haji hajj sayyed agha aghaye aqa aqaye khanom khanum "
     "اقای اقا خانم دکتر مهندس استاد سرکار جناب حاج حاجی حاجیه سید سیده السید السیده الدکتور الدکتوره دکتور "
-    "الاستاذ الاستاذه الانسه الحاج الشیخ شیخ المهندس".split()
+    "الاستاذ الاستاذه الانسه الحاج الشیخ شیخ المهندس"
 )
-_SUFFIXES = frozenset("jr sr ii iii phd md esq khanom khanum agha خانم اقا خان".split())
+_TITLES = frozenset(_TITLE_WORDS.split())
+_SUFFIXES = frozenset(["jr", "sr", "ii", "iii", "phd", "md", "esq", "khanom", "khanum", "agha", "خانم", "اقا", "خان"])
 
 
 @lru_cache(_CACHED)
@@ -63,10 +64,7 @@ def plain(text: str) -> str:
     True
     """
     text = text[:MAX_TEXT]
-    if text.isascii():
-        folded = text.lower().translate(_LETTERS)
-    else:
-        folded = _folded(_folded(text))
+    folded = text.lower().translate(_LETTERS) if text.isascii() else _folded(_folded(text))
     return " ".join(_words(folded)[:MAX_TEXT].split())
 
 

@@ -82,6 +82,12 @@ def _state(sizes: Sizes, _: argparse.Namespace) -> Found:
     return found, {"state": details}
 
 
+def _linkage(_: Sizes, options: argparse.Namespace) -> Found:
+    from tests.bench.linkage import measure
+
+    return {}, {"linkage": measure.measure(console, shuffles=3 if options.short else measure.SHUFFLES)}
+
+
 def _apart(name: str, found: dict[str, Any]) -> Found:
     details = found.pop("details")
     return {name: found}, {name: details}
@@ -94,6 +100,7 @@ PARTS: dict[str, Callable[[Sizes, argparse.Namespace], Found]] = {
     "latency": _latency,
     "gateway": _gateway,
     "state": _state,
+    "linkage": _linkage,
 }
 
 

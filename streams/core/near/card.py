@@ -81,17 +81,21 @@ def card(node: bytes, traits: Mapping[str, str]) -> Card:
     house = _tight(traits.get("house_number", ""))
     house, line = _line(house, traits.get("address_1", ""))
     house, other = _line(house, traits.get("address_2", ""))
+    suburb, postcode, state, country = (_tight(traits.get(trait, "")) for trait in TRAITS[6:10])
     return Card(
         node,
-        given,
-        surname,
-        birth_digits(traits.get("birth_date", "")),
-        line,
-        other,
-        house.lstrip("0"),
-        *(_tight(traits.get(trait, "")) for trait in ("suburb", "postcode", "state", "country")),
-        _digits(traits.get("phone", ""))[-PHONE_DIGITS:],
-        _local(traits.get("email", "")),
+        given=given,
+        surname=surname,
+        birth=birth_digits(traits.get("birth_date", "")),
+        line=line,
+        other_line=other,
+        house=house.lstrip("0"),
+        suburb=suburb,
+        postcode=postcode,
+        state=state,
+        country=country,
+        phone=_digits(traits.get("phone", ""))[-PHONE_DIGITS:],
+        email=_local(traits.get("email", "")),
     )
 
 
@@ -125,7 +129,7 @@ def birth_digits(text: str) -> str:
     (a typing error) is kept: it is still close to the right one. Jalali years (1300 to 1499) become Gregorian dates,
     so that 1363/2/12 is 1984-05-02.
     """
-    parts = ["".join(c for c in part if "0" <= c <= "9") for part in plain(text.split("T")[0]).split()]
+    parts = ["".join(c for c in part if "0" <= c <= "9") for part in plain(text.partition("T")[0]).split()]
     parts = [part for part in parts if part]
     if len(parts) == 3:
         if len(parts[2]) == 4:
