@@ -164,6 +164,7 @@ class _Run:
         # Stream time follows the customers' clocks as corrected, but never past the broker's own: a signal dated 2099
         # must not run out every customer's labels.
         at_ms = min(check(signal), record.timestamp_ms)
+        self.brain.rules.admit(signal, self.effects.broken)
         named = self.agent.namer.name(signal, name)
         for code in named.unusable:
             self.noted[f"identifier-{code}"] += 1
@@ -282,7 +283,7 @@ class _Run:
 
     def _profile(self, node: bytes, fresh: GoldenRecord | None) -> Output:
         root = cast("Root", self.records[node])
-        record = merge(root, self.stream_ms) if fresh is None else fresh
+        record = merge(root, self.stream_ms, self.brain.rules) if fresh is None else fresh
         return self.agent.wire.output(topics.PROFILES, node, profile_of(root, record))
 
 

@@ -7,7 +7,7 @@ counts twice here. The topics are exact; these are for looking at.
 from collections import Counter as Count
 from collections.abc import Iterable, Mapping, Sequence
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
 from streams.core.customer import Effects
 from streams.core.links import Event, Joined, Merged, Parted, Postponed, Refused, Released, Suspended, Void
@@ -18,6 +18,19 @@ DUPLICATES = Counter("sada_signal_duplicates_total", "Senders' retries dropped b
 TOO_LATE = Counter(
     "sada_signals_too_late_total", "Signals later than all rolling windows: they count in lifetime counts only."
 )
+QUALITY = Counter(
+    "sada_quality_violations_total",
+    "Signals that broke a quality rule, by rule, source, channel and what became of them.",
+    ["rule", "source", "channel", "then"],
+)
+# Shares in [0, 1]; a sample of the records that signals touch.
+_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+COMPLETENESS = Histogram("sada_record_completeness", "Completeness of a sample of golden records.", buckets=_SHARES)
+CONFLICT = Histogram(
+    "sada_record_conflict", "Share of traits on which sources disagree, of a sample of golden records.", buckets=_SHARES
+)
+# Label values of sources: a shop has a few dozen; a hostile sender must not fill Prometheus.
+MAX_SOURCES = 200
 NOTED = Counter("sada_signal_notes_total", "Signals forwarded, and identifiers left out, by reason.", ["note"])
 IDENTITY = Counter(
     "sada_identity_events_total",
@@ -53,6 +66,17 @@ _EVENTS = {
 class Tally:
     """Adds a batch's counts to the metrics, each label once per batch."""
 
+    def __init__(self) -> None:
+        self._sources: set[str] = set()
+
+    def _source(self, source: str) -> str:
+        """Return a source as a label. Sources name themselves: beyond MAX_SOURCES they are counted together."""
+        if source not in self._sources:
+            if len(self._sources) >= MAX_SOURCES:
+                return "other"
+            self._sources.add(source)
+        return source
+
     def batch(
         self, effects: Effects, events: Iterable[Event], noted: Mapping[str, int], failures: Sequence[Failure]
     ) -> None:
@@ -60,6 +84,11 @@ class Tally:
         SIGNALS.inc(effects.folded)
         DUPLICATES.inc(effects.duplicates)
         TOO_LATE.inc(effects.too_late)
+        for broken, count in Count(effects.broken).items():
+            QUALITY.labels(broken.rule, self._source(broken.source), broken.channel, broken.then).inc(count)
+        for complete, contested in effects.sampled:
+            COMPLETENESS.observe(complete)
+            CONFLICT.observe(contested)
         UNKNOWN_OUTCOMES.inc(effects.unknown_outcomes)
         for note, count in noted.items():
             NOTED.labels(note).inc(count)

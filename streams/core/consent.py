@@ -35,8 +35,11 @@ def allowed(record: GoldenRecord, purpose: str, channel: str) -> bool:
     Notes
     -----
     Words that apply are those on (purpose or every) and (channel or every). ``do_not_contact`` forbids all.
+    ``bereaved`` stops marketing, profiling and every other purpose but service: an heir must still hear of the order
+    on its way, nobody may be sold to; a grant from before does not lift it.
     """
-    if record.flags.do_not_contact:
+    flags = record.flags
+    if flags.do_not_contact or (flags.bereaved and purpose not in ALLOWED_UNLESS_WITHDRAWN):
         return False
     consent = record.consent
     if not consent:  # most people never said a word

@@ -16,10 +16,13 @@ from streams.core.catalogue import Catalogue
 from streams.core.consent import note_consent
 from streams.core.decide import INTENT_SCORES, WENT_QUIET, Arms, decide, draw_of, timer_signal
 from streams.core.facet import fold, new_facet, remember_contact
+from streams.core.facet_state import Facet
 from streams.core.features import vector as vector_of
 from streams.core.golden_record import merge
 from streams.core.labels import CHURN, INTENT, LEFT, STAYED, LabelRules
 from streams.core.moment import Moment, Scores
+from streams.core.quality import note_violation
+from streams.core.rules import NO_RULES, Broken, Rules
 from streams.core.state import Root, ScoreState
 from streams.core.view import GoldenRecord
 from streams.core.windows import is_too_late
@@ -74,6 +77,7 @@ class Brain:
     catalogue: Catalogue | None = None
     identity: IdentityRules = field(default_factory=IdentityRules)
     labels: LabelRules = field(default_factory=LabelRules)
+    rules: Rules = NO_RULES
 
 
 @dataclass(slots=True)
@@ -87,6 +91,9 @@ class Effects:
     folded: int = 0
     duplicates: int = 0
     too_late: int = 0
+    broken: list[Broken] = field(default_factory=list)
+    # Completeness and conflict of a sample of records: see _sample.
+    sampled: list[tuple[float, float]] = field(default_factory=list)
     unknown_outcomes: int = 0
 
     def attribute(self, attributed: Attributed) -> None:
@@ -127,7 +134,7 @@ def pass_time(root: Root, now_ms: int, brain: Brain, effects: Effects) -> Golden
     left = next((e for e in effects.examples[before:] if e["model"] == CHURN and e["label"] == LEFT), None)
     if left is None or brain.catalogue is None or now_ms - left["labelled_at_ms"] > STALE_AFTER_MS:
         return None
-    record = merge(root, now_ms)
+    record = merge(root, now_ms, brain.rules)
     vector = vector_of(record)
     scored = brain.scorer.score(vector)
     _keep_scores(root, scored, brain.scorer.versions, now_ms)
@@ -170,6 +177,8 @@ def observe(
         return None
     effects.folded += 1
     effects.too_late += is_too_late(facet, at_ms)
+    if brain.rules.signals:
+        _flag(facet, signal, brain.rules, effects)
     advance(root, at_ms, brain, effects)
     effects.examples.extend(labels.close_by_signal(root, signal, at_ms, brain.labels))
     outcome = signal.get("outcome")
@@ -182,11 +191,29 @@ def observe(
     return _judge(root, node, signal, at_ms, stream_ms=stream_ms, brain=brain, effects=effects)
 
 
+def _flag(facet: Facet, signal: Signal, rules: Rules, effects: Effects) -> None:
+    """Count the rules that a signal breaks and still counts."""
+    for rule in rules.broken(signal, "flag"):
+        note_violation(facet, rule.name)
+        effects.broken.append(Broken(rule.name, signal["source"], signal["channel"], "flag"))
+
+
+# The first record of each batch and every 16th: enough for a share over minutes, 0.2 us a signal.
+_SAMPLE_EVERY = 16
+
+
+def _sample(record: GoldenRecord, effects: Effects) -> None:
+    """Note the record's completeness and conflict, for the metrics."""
+    if effects.folded % _SAMPLE_EVERY == 1:
+        effects.sampled.append((record.completeness(), record.conflict()))
+
+
 def _judge(
     root: Root, node: bytes, signal: Signal, at_ms: int, *, stream_ms: int, brain: Brain, effects: Effects
 ) -> GoldenRecord:
     """Score the customer as it now is, open the labels that wait for what comes next, and decide."""
-    record = merge(root, at_ms)
+    record = merge(root, at_ms, brain.rules)
+    _sample(record, effects)
     vector = vector_of(record, signal)
     scored = brain.scorer.score(vector)
     versions = brain.scorer.versions
@@ -244,7 +271,7 @@ def _decide(
         if decided.contact is not None:
             remember_contact(root.facets[node], decided.contact)
             # The next trigger's caps and cooldowns see this contact.
-            record = merge(root, record.now_ms)
+            record = merge(root, record.now_ms, brain.rules)
             moment = Moment(record, vector, scores, signal)
     return record
 

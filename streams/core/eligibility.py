@@ -1,8 +1,8 @@
 """What may be done for a customer now: every treatment either stays or falls, with the rule that it fell by.
 
-The order is fixed: conditions, do-not-contact, consent, address, complaints, caps, cooldown, quiet hours, expiry.
-Everything is read from the golden record, so it is right on the very next signal, and stays right after a merge:
-contacts of both halves count.
+The order is fixed: conditions, do-not-contact, bereavement, consent, address, complaints, caps, cooldown, quiet hours,
+expiry. Everything is read from the golden record, so it is right on the very next signal, and stays right after a
+merge: contacts of both halves count.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from schemas.topics import DAY_MS
 from schemas.views import Filtered
 from streams.core.catalogue import Action, Cap, Policy, Treatment, Trigger
-from streams.core.consent import allowed
+from streams.core.consent import ALLOWED_UNLESS_WITHDRAWN, allowed
 from streams.core.facet_state import Contact
 from streams.core.moment import Moment
 from streams.core.quiet import is_quiet, minute_of_day
@@ -33,6 +33,7 @@ REASONS: tuple[str, ...] = (
     "suitability",
     "condition-error",
     "do-not-contact",
+    "bereaved",
     "no-consent",
     "no-address",
     "bounced",
@@ -194,7 +195,9 @@ class _Rules:
         """Return what bars a purpose on a channel altogether."""
         record, channel = self._moment.record, treatment.channel
         if not allowed(record, purpose, channel):
-            return "do-not-contact" if record.flags.do_not_contact else "no-consent"
+            if record.flags.do_not_contact:
+                return "do-not-contact"
+            return "bereaved" if record.flags.bereaved and purpose not in ALLOWED_UNLESS_WITHDRAWN else "no-consent"
         if channel in ADDRESS_KINDS and self.address(treatment) is None:
             return "no-address"
         contacts = self._sent()

@@ -142,16 +142,16 @@ def _into_slot(slot: Slot, channel: str, at_ms: int) -> None:
 
 def _state_traits(facet: Facet, signal: Signal, at_ms: int) -> None:
     """Fold what the signal states of the customer, and what its circumstances do."""
-    source, context = signal["source"], signal["context"]
+    context = signal["context"]
     stated = signal.get("traits")
     if stated:
         for name, value in stated["values"].items():
-            state_trait(facet, name, value, source, at_ms)
+            state_trait(facet, name, value, signal, at_ms)
     zone, locale = context.get("time_zone"), context.get("locale")
     if zone:
-        state_trait(facet, "time_zone", zone, source, at_ms)
+        state_trait(facet, "time_zone", zone, signal, at_ms)
     if locale:
-        state_trait(facet, "locale", locale, source, at_ms)
+        state_trait(facet, "locale", locale, signal, at_ms)
 
 
 def _remember(timeline: list[Entry], entry: Entry) -> None:

@@ -13,6 +13,12 @@ MAX_RECENT = 10  # searches, items looked at
 MAX_CART = 50
 MAX_TICKETS = 20
 MAX_TRAITS = 50
+# Statements beside the newest: what other sources say. More than four words on one thing are noise, not provenance.
+MAX_OTHERS = 3
+# A trait's kept length, characters: a street fits, a biography does not.
+MAX_TRAIT_TEXT = 200
+# Quality rules broken through one facet, by name; what is beyond is counted together.
+MAX_VIOLATIONS = 16
 MAX_CONTACTS = 40
 MAX_ORDER_TIMES = 8
 MAX_CURRENCIES = 8
@@ -37,11 +43,18 @@ class Faded(Struct):
 
 
 class Trait(Struct):
-    """A durable attribute: the newest wins, ties by source then value."""
+    """A durable attribute: the newest statement, ties by source then value, and the others, newest first.
+
+    A statement is a source and a value; ``signal_id`` and ``at_ms`` are of the newest signal that made it, ``times``
+    says how often it was made. Others have no others of their own.
+    """
 
     value: str
     source: str
     at_ms: int
+    signal_id: str = ""
+    times: int = 1
+    others: list["Trait"] = []
 
 
 class CartLine(Struct):
@@ -198,3 +211,4 @@ class Facet(Struct):
     pending: list[PendingLabel] = []
     recent_ids: bytes = b""  # 8 bytes each, oldest first
     windows: Windows | None = None
+    violations: dict[str, int] = {}  # quality rule to signals that broke it and were flagged

@@ -24,6 +24,7 @@ from streams.core.facet_state import (
 from streams.core.fading import ORDERS_30D, RESPONSES_30D, Weights
 from streams.core.interest import drop_cleared, fold_behaviour
 from streams.core.mood import mood_of
+from streams.core.survival import shortened, state
 from streams.core.tallies import MAX_TEXT, add, complain, count, count_at, feel
 from streams.core.vocabulary import RESPONSES, TICKET_CLOSED, is_complaint_reason, role_of
 from streams.core.windows import forget_currency, spend
@@ -38,7 +39,19 @@ CHANNELS_WITHOUT_CART = frozenset({"pos"})
 SCALES: Mapping[str, float] = MappingProxyType({"nps": 10.0, "csat": 5.0, "ces": 7.0})
 # Traits that rules read: never pushed out by whatever else a source states.
 PROTECTED_TRAITS = frozenset(
-    {"do_not_contact", "vip", "language", "locale", "time_zone", "name", "first_name", "last_name", "city", "country"}
+    {
+        "do_not_contact",
+        "bereaved",
+        "vip",
+        "language",
+        "locale",
+        "time_zone",
+        "name",
+        "first_name",
+        "last_name",
+        "city",
+        "country",
+    }
 )
 
 Fold = Callable[[Facet, Signal, int, Weights], str]
@@ -237,16 +250,16 @@ def fold_traits(facet: Facet, signal: Signal, at_ms: int, weights: Weights) -> s
     return f"{len(stated['values'])} traits" if stated else ""
 
 
-def state_trait(facet: Facet, name: str, value: str, source: str, at_ms: int) -> None:
-    """Fold a trait: the newest wins, ties by source, then value."""
+def state_trait(facet: Facet, name: str, value: str, signal: Signal, at_ms: int) -> None:
+    """Fold a statement on a trait: the newest wins, ties by source, then value; the others are remembered."""
     traits = facet.traits
     old = traits.get(name)
     if old is None:
-        traits[name] = Trait(value, source, at_ms)
+        traits[name] = Trait(shortened(value), signal["source"], at_ms, signal["id"])
         if len(traits) > MAX_TRAITS:
             del traits[min(traits, key=lambda key: (key in PROTECTED_TRAITS, traits[key].at_ms, key))]
-    elif at_ms > old.at_ms or (at_ms == old.at_ms and (source, value) > (old.source, old.value)):
-        old.value, old.source, old.at_ms = value, source, at_ms
+    else:
+        traits[name] = state(old, shortened(value), signal["source"], at_ms, signal["id"])
 
 
 FOLDS: Mapping[str, Fold] = MappingProxyType(

@@ -11,7 +11,10 @@ from streams.core.facet_state import CartLine, ConsentGiven, Facet, Purse, Sessi
 from streams.core.fading import COMPLAINTS_30D, MOOD_30D, MOOD_WEIGHT_30D, NAMES, SIGNALS_1D, faded_by
 from streams.core.joins import join
 from streams.core.kept import with_consent, with_contacts
+from streams.core.rules import NO_RULES, Rules
 from streams.core.state import Root
+from streams.core.survival import survivors
+from streams.core.suspicion import suspicions
 from streams.core.view import Activity, Flags, GoldenRecord, History, Value
 
 DAY_MS = 86_400_000
@@ -22,19 +25,18 @@ CART_KEPT_MS = 30 * DAY_MS
 MOOD_PRIOR = 0.5
 # One complaint within its half-life of 30 days, or more and older ones.
 COMPLAINED_AT = 0.5
-# More activity a day than a human hand makes: a bot, a shared device, a broken client.
-SUSPICIOUS_SIGNALS_1D = 2_000
 # What sources write for yes.
-_YES = frozenset({"true", "1", "yes", "y", "on", "vip"})
+_YES = frozenset({"true", "1", "yes", "y", "on", "vip", "bereaved"})
 
 
-def merge(root: Root, now_ms: int) -> GoldenRecord:
+def merge(root: Root, now_ms: int, rules: Rules = NO_RULES) -> GoldenRecord:
     """Return the golden record of a customer at one moment of stream time.
 
     Parameters
     ----------
     root : not changed, but parts of its facets are shared with the record: fold only after it was used
     now_ms : stream time; sums and sessions are those of this moment
+    rules : which values survive
 
     Notes
     -----
@@ -44,7 +46,7 @@ def merge(root: Root, now_ms: int) -> GoldenRecord:
     facets = list(root.facets.values()) if len(root.facets) < 2 else [root.facets[n] for n in sorted(root.facets)]
     whole = facets[0] if len(facets) == 1 else join(facets, root.members) if facets else Facet(root.node, 0)
     sums = _sums(facets, now_ms)
-    counts, traits, consent = whole.counts, whole.traits, with_consent(root.kept, whole.consent)
+    counts, traits, consent = whole.counts, survivors(whole.traits, rules), with_consent(root.kept, whole.consent)
     return GoldenRecord(
         customer=root.node,
         created_at_ms=root.created_at_ms,
@@ -77,10 +79,13 @@ def merge(root: Root, now_ms: int) -> GoldenRecord:
             vip=_is_yes(traits, "vip"),
             complained=sums[COMPLAINTS_30D] >= COMPLAINED_AT,
             do_not_contact=_is_yes(traits, "do_not_contact") or _all_withdrawn(consent),
-            suspicious=sums[SIGNALS_1D] >= SUSPICIOUS_SIGNALS_1D,
+            suspicions=suspicions(whole, sums[SIGNALS_1D], len(root.refusals)),
+            bereaved=_is_yes(traits, "bereaved"),
         ),
         consent=consent,
         contacts=with_contacts(root.kept, whole.contacts),
+        violations=whole.violations,
+        rules=rules,
     )
 
 

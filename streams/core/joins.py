@@ -21,6 +21,7 @@ from streams.core.facet_state import (
 from streams.core.folds import join_tickets
 from streams.core.interest import line_order
 from streams.core.state import Member
+from streams.core.survival import unite
 
 
 def join(facets: list[Facet], members: dict[bytes, Member]) -> Facet:
@@ -48,6 +49,7 @@ def join(facets: list[Facet], members: dict[bytes, Member]) -> Facet:
     joined.last_order_items = newest_order[1]
     joined.order_times_ms.sort(reverse=True)
     del joined.order_times_ms[MAX_ORDER_TIMES:]
+    joined.violations = _add_up([f.violations for f in facets])
     joined.per_channel = _add_up([f.per_channel for f in facets])
     joined.counts = _add_up([f.counts for f in facets])
     joined.slots = _newest([f.slots for f in facets], _last_ms)
@@ -142,10 +144,8 @@ def _join_seen(lists: list[list[Seen]]) -> list[Seen]:
 
 
 def _join_traits(facets: list[Facet]) -> dict[str, Trait]:
-    joined: dict[str, Trait] = {}
+    said: dict[str, list[Trait]] = {}
     for facet in facets:
         for name, trait in facet.traits.items():
-            old = joined.get(name)
-            if old is None or (trait.at_ms, trait.source, trait.value) > (old.at_ms, old.source, old.value):
-                joined[name] = trait
-    return joined
+            said.setdefault(name, []).append(trait)
+    return {name: traits[0] if len(traits) == 1 else unite(traits) for name, traits in said.items()}

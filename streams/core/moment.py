@@ -10,6 +10,7 @@ from schemas.views import Signal
 from streams.core.facet import COUNTS
 from streams.core.fading import HALF_LIVES
 from streams.core.features import is_known
+from streams.core.lifetime import lifetime
 from streams.core.view import GoldenRecord
 from streams.core.windows import COUNTED, EMPTY, SPANS
 
@@ -88,6 +89,11 @@ def _since_order(moment: Moment) -> Any:
     return moment.record.now_ms - times[0] if times else MISSING
 
 
+def _lifetime(moment: Moment) -> Any:
+    found = lifetime(moment.record.value, moment.scores.churn)
+    return MISSING if found is None else found.expected_minor
+
+
 def _cart_lines(moment: Moment) -> Any:
     cart = moment.record.activity.cart
     return sum([line.quantity > 0 for line in cart.values()]) if cart else 0
@@ -149,6 +155,12 @@ _FIXED: dict[Name, tuple[Reader, Any]] = {
     ("record", "flags", "vip"): (lambda m: m.record.flags.vip, True),
     ("record", "flags", "complained"): (lambda m: m.record.flags.complained, True),
     ("record", "flags", "do_not_contact"): (lambda m: m.record.flags.do_not_contact, True),
+    ("record", "flags", "bereaved"): (lambda m: m.record.flags.bereaved, True),
+    ("record", "flags", "contacts_30d"): (lambda m: m.record.contacts_30d(), 1),
+    ("record", "quality", "completeness"): (lambda m: m.record.completeness(), 0.5),
+    ("record", "quality", "conflict"): (lambda m: m.record.conflict(), 0.5),
+    ("record", "quality", "violations"): (lambda m: sum(m.record.violations.values()), 1),
+    ("record", "value", "lifetime_minor"): (_lifetime, 0.5),
     ("record", "flags", "suspicious"): (lambda m: m.record.flags.suspicious, True),
     ("record", "value", "orders"): (lambda m: m.record.value.orders, 1),
     ("record", "value", "spent_minor"): (lambda m: m.record.value.spent_minor, 1),

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from streams.core.facet_state import Trait
+from streams.core.lifetime import Lifetime, lifetime
 from streams.core.state import LastDecision, Root, Tie
 from streams.core.ties import ends
 from streams.core.view import Activity, GoldenRecord, History, Value
@@ -9,6 +11,8 @@ from streams.core.windows import EMPTY, Rolled, Window
 
 # As the schema says; the state keeps more, for caps and rewards.
 MAX_CONTACTS = 20
+# Statements beside the one that survived, over all facets: what an agent reads of a quarrel between sources.
+MAX_OTHERS = 8
 
 
 def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
@@ -26,6 +30,9 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
     now_ms = record.now_ms
     decided = root.last_decision
     rolled = record.history.rolled()
+    keep = record.rules.fields.get
+    churn = root.scores.get("churn")
+    worth = lifetime(record.value, None if churn is None else churn.p)
     return {
         "customer": root.node,
         "updated_at_ms": now_ms,
@@ -45,11 +52,16 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
             }
             for node, m in record.members.items()
         ],
-        "traits": {name: {"value": t.value, "source": t.source, "at_ms": t.at_ms} for name, t in record.traits.items()},
+        "traits": {name: _trait(t, keep(name, "newest")) for name, t in record.traits.items()},
         "activity": _activity(record.activity),
         "history": _history(record.history, rolled),
-        "value": _value(record.value, rolled),
+        "value": _value(record.value, rolled, worth),
         "flags": _flags(record),
+        "quality": {
+            "completeness": record.completeness(),
+            "conflict": record.conflict(),
+            "violations": record.violations,
+        },
         "consent": _consent(record),
         "contacts": [
             {
@@ -114,6 +126,21 @@ def _activity(activity: Activity) -> dict[str, Any]:
     }
 
 
+def _trait(trait: Trait, keep: str) -> dict[str, Any]:
+    return {
+        "value": trait.value,
+        "source": trait.source,
+        "at_ms": trait.at_ms,
+        "signal_id": trait.signal_id,
+        "times": trait.times,
+        "rule": keep,
+        "others": [
+            {"value": o.value, "source": o.source, "at_ms": o.at_ms, "signal_id": o.signal_id, "times": o.times}
+            for o in trait.others[:MAX_OTHERS]
+        ],
+    }
+
+
 def _window(window: Window) -> dict[str, int]:
     one, week, month, quarter = window
     return {"days_1": one, "days_7": week, "days_30": month, "days_90": quarter}
@@ -139,7 +166,7 @@ def _history(history: History, rolled: Rolled) -> dict[str, Any]:
     }
 
 
-def _value(value: Value, rolled: Rolled) -> dict[str, Any]:
+def _value(value: Value, rolled: Rolled, worth: Lifetime | None) -> dict[str, Any]:
     return {
         "currency": value.currency,
         "spent_minor": value.spent_minor,
@@ -148,6 +175,8 @@ def _value(value: Value, rolled: Rolled) -> dict[str, Any]:
         "mean_order_minor": value.mean_order_minor,
         "last_order_ms": value.order_times_ms[0] if value.order_times_ms else None,
         "mean_gap_s": value.mean_gap_ms / 1000,
+        "lifetime_minor": None if worth is None else worth.expected_minor,
+        "lifetime_basis": "" if worth is None else worth.basis,
         "spent_windows": _window(rolled.spent_minor.get(value.currency, EMPTY)),
     }
 
@@ -160,6 +189,9 @@ def _flags(record: GoldenRecord) -> dict[str, Any]:
         "complained": flags.complained,
         "do_not_contact": flags.do_not_contact,
         "suspicious": flags.suspicious,
+        "suspicions": flags.suspicions,
+        "bereaved": flags.bereaved,
+        "contacts_30d": record.contacts_30d(),
     }
 
 

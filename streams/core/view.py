@@ -5,7 +5,10 @@ Its parts are those an agent sees on the page and a condition of the catalogue n
 
 import msgspec
 
+from schemas.topics import DAY_MS
 from streams.core.facet_state import CartLine, ConsentGiven, Contact, Entry, Session, Ticket, Trait, Windows
+from streams.core.quality import completeness, conflict
+from streams.core.rules import Rules
 from streams.core.state import Member
 from streams.core.windows import Rolled, roll
 
@@ -65,13 +68,23 @@ class Value(msgspec.Struct):
 
 
 class Flags(msgspec.Struct):
-    """What an agent must know: mood in [-1, 1]."""
+    """What an agent must know: mood in [-1, 1].
+
+    ``suspicions``: why the customer is suspicious (suspicion.REASONS). ``bereaved``: the person has died or is in
+    mourning: everything but service stops (consent.allowed).
+    """
 
     mood: float
     vip: bool
     complained: bool
     do_not_contact: bool
-    suspicious: bool
+    suspicions: list[str]
+    bereaved: bool = False
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the customer looks like a bot or a fraud."""
+        return bool(self.suspicions)
 
 
 class GoldenRecord(msgspec.Struct):
@@ -88,6 +101,21 @@ class GoldenRecord(msgspec.Struct):
     flags: Flags
     consent: dict[str, ConsentGiven]  # "purpose|channel"
     contacts: list[Contact]  # newest first
+    violations: dict[str, int]  # quality rule to flagged signals
+    rules: Rules
+
+    def contacts_30d(self) -> int:
+        """Return how often the customer was contacted within 30 days; the control group's were not."""
+        since_ms = self.now_ms - 30 * DAY_MS
+        return sum([not contact.control and contact.at_ms > since_ms for contact in self.contacts])
+
+    def completeness(self) -> float:
+        """Return how much of the declared fields is filled, [0, 1]."""
+        return completeness(self.members, self.traits, self.rules)
+
+    def conflict(self) -> float:
+        """Return the share of traits on which sources disagree, [0, 1]."""
+        return conflict(self.traits, self.rules)
 
     def trait(self, name: str, default: str = "") -> str:
         """Return a trait's value."""

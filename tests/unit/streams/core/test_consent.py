@@ -60,3 +60,15 @@ def test_do_not_contact_forbids_all() -> None:
     stated = traits({"do_not_contact": "true"})
     assert not _may(consent(True), stated)
     assert not _may(stated, purpose="service")
+
+
+def test_bereavement_stops_all_but_service_whatever_was_granted() -> None:
+    """Nobody may be sold to; an order on its way is still told of, until service is withdrawn, too."""
+    gone = traits({"bereaved": "yes"}, at=T + 1)
+    granted = consent(True, at=T + 2, purpose="*", channel="*")
+    assert _may(granted)
+    for purpose in ("marketing", "profiling", "anything else"):
+        assert not _may(granted, gone, purpose=purpose)
+    assert _may(granted, gone, purpose="service")
+    assert not _may(gone, consent(False, at=T + 3, purpose="service"), purpose="service")
+    assert _may(granted, gone, traits({"bereaved": "no"}, at=T + 4)), "a mistake can be taken back"

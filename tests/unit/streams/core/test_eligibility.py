@@ -301,3 +301,10 @@ def test_hold_reason_knows_every_reason() -> None:
         held = hold_reason([{"action": "a", "treatment": "", "reason": name}])
         assert held == ("no-eligible-action" if name in REASONS[:4] else name)
     assert hold_reason([]) == "no-eligible-action"
+
+
+def test_bereavement_bars_all_but_service() -> None:
+    """Marketing is held with its reason, service goes out."""
+    gone = root(traits={"bereaved": "true"})
+    assert reason(catalogue(action(purpose="marketing")), gone) == "bereaved"
+    assert reason(catalogue(action(purpose="service")), gone) is None

@@ -6,10 +6,11 @@ from streams.core.conditions import compile_condition
 from streams.core.facet import remember_contact
 from streams.core.facet_state import Contact
 from streams.core.features import vector
-from streams.core.golden_record import SUSPICIOUS_SIGNALS_1D, merge
+from streams.core.golden_record import merge
 from streams.core.links import Absorb
 from streams.core.moment import Moment, Scores
 from streams.core.state import Promise, Proof, Root, encode
+from streams.core.suspicion import SUSPICIOUS_SIGNALS_1D
 from streams.core.turn import Turn
 from tests.unit.streams.core.making import (
     DAY,

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from streams.agents.rules_file import load_rules
+from streams.core.rules import NO_RULES
+from streams.settings import SettingsError
+
+EXAMPLE = Path(__file__).parents[4] / "deploy" / "local" / "rules.yaml"
+
+
+def test_the_example_is_taken_whole() -> None:
+    """What people copy works: every section of it is read."""
+    rules = load_rules(EXAMPLE)
+    assert rules.fields["interests"] == "all"
+    assert rules.trust["crm"] > rules.trust["shop-web"] > 0
+    assert rules.weights["name|first_name|last_name"] == 2
+    assert {rule.then for rule in rules.signals} == {"quarantine", "flag"}
+
+
+def test_without_a_file_nothing_is_declared() -> None:
+    assert load_rules(None) is NO_RULES
+
+
+def test_a_worker_is_told_what_is_wrong_and_where(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("version: 1\nfields:\n  city: oldest\n")
+    with pytest.raises(SettingsError, match=r"rules\.yaml:3:3: fields\.city: must be one of newest"):
+        load_rules(file)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_rules(tmp_path / "none.yaml")
