@@ -49,7 +49,7 @@ _LOOK_EVERY_S = 0.5
 def _customers(settings: Settings, wire: Wire, brain: Callable[[], Brain]) -> Stage[Any]:
     agent = Customers(
         wire=wire,
-        namer=Namer(Hasher(settings.secret("node_key")), settings.region),
+        namer=Namer(Hasher(settings.secret("node_key")), settings.identity_rules()),
         owner=Owner(settings.partitions),
         brain=brain,
         tally=Tally(),

@@ -42,6 +42,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("identity merge", "connectors.operate.command:merge"),
     Command("identity release", "connectors.operate.command:release"),
     Command("identity ruling", "connectors.operate.command:ruling"),
+    Command("identity check", "streams.identity_command:check"),
     Command("evaluate", "deploy.evaluate.command:evaluate"),
     Command("topics", "streams.commands:topics"),
     Command("gateway", "connectors.gateway.command:gateway"),

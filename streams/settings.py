@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 if TYPE_CHECKING:
     from schemas.codecs import Codecs
+    from schemas.identity_rules import IdentityRules
 
 
 class SettingsError(Exception):
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     region: str | None = Field(
         None, description="ISO 3166 region of phone numbers without a country code, for example IR"
     )
+    identity: Path | None = Field(None, description="YAML file: rules of identity; unset: the defaults")
     churn_anchor: Literal["activity", "order"] = Field("activity", description="what a customer who stays does again")
     churn_horizon_s: int = Field(14 * 86_400, ge=1, description="nothing of it for so long is churn")
     churn_gap_s: int = Field(12 * 3_600, ge=0, description="sooner than this after a score is the same visit")
@@ -124,6 +126,27 @@ class Settings(BaseSettings):
         from schemas.registry import SchemaRegistry  # noqa: PLC0415
 
         return Codecs(self.topic, SchemaRegistry(self.schema_registry) if self.schema_registry else None)
+
+    def identity_rules(self) -> "IdentityRules":
+        """Return the rules of identity: those of SADA_IDENTITY, or the defaults.
+
+        Raises
+        ------
+        SettingsError
+            with every problem of the file, when it cannot be used
+        """
+        from schemas.identifiers import Forms  # noqa: PLC0415 - `sada --help` must not wait for the phone library
+        from schemas.identity_file import DocumentError, read_rules  # noqa: PLC0415
+        from schemas.identity_rules import IdentityRules  # noqa: PLC0415
+
+        if self.identity is None:
+            return IdentityRules(forms=Forms(region=self.region))
+        try:
+            return read_rules(self.identity.read_text("utf-8-sig"), str(self.identity), region=self.region)
+        except (OSError, UnicodeDecodeError) as exc:
+            raise SettingsError(f"SADA_IDENTITY: {self.identity} cannot be read: {exc}") from None
+        except DocumentError as exc:
+            raise SettingsError(f"SADA_IDENTITY cannot be used:\n{exc}") from None
 
     def librdkafka(self) -> dict[str, str | int | float | bool]:
         """Return the connection part of a confluent-kafka configuration."""

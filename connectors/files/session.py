@@ -137,7 +137,7 @@ def _pace(signals: int, started: float, rate: float | None) -> None:
 def _shaper(rules: Rules, reader: Reader, settings: Settings) -> Shaper:
     try:
         hasher = Hasher(settings.secret("node_key"))
-        return Shaper(rules, reader.columns, reader.whole, hasher=hasher, region=settings.region)
+        return Shaper(rules, reader.columns, reader.whole, hasher=hasher, identity=settings.identity_rules())
     except RowError as exc:  # a constant or default of the mapping that does not fit its field
         raise FileError(f"the mapping: {exc}") from exc
 

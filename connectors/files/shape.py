@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 from connectors.files.located import FileError
 from connectors.files.mapping import Field, Rules, Time, Value, Who, fields_of
-from schemas.identifiers import Hasher, IdentifierError, normalise, strongest
+from schemas.identifiers import Hasher, IdentifierError
+from schemas.identity_rules import IdentityRules
 from schemas.views import Signal
 
 Row = Any  # a list of cells (CSV, Parquet) or a dictionary (JSON Lines)
@@ -90,7 +91,7 @@ class Shaper:
     columns : finds a column's value in a row
     whole : all cells of a row, for the id where none is declared
     hasher : makes nodes
-    region : of phone numbers without a country code
+    identity : how identifiers are spelled, and which is the strongest
 
     Raises
     ------
@@ -105,7 +106,7 @@ class Shaper:
         whole: Callable[[Row], Sequence[Any]],
         *,
         hasher: Hasher,
-        region: str | None,
+        identity: IdentityRules,
     ) -> None:
         self._rules = rules
         self._source = rules.source or f"import.{rules.name}"
@@ -115,7 +116,8 @@ class Shaper:
         self._group = [columns(c) for c in rules.group_by]
         self._where = [(columns(c), frozenset(values)) for c, values in rules.where.items()]
         self._time = _timer(rules.time, columns)
-        self._who = [_who(who, columns, region) for who in rules.identifiers]
+        self._who = [_who(who, columns, identity) for who in rules.identifiers]
+        self._strongest = identity.strongest
         self._node = lru_cache(CACHE)(hasher.node)
         known = fields_of(rules.kind) if rules.kind != "traits" else {}
         self._payload = [(n, _field(f"payload.{n}", known[n], v, columns)) for n, v in rules.payload.items()]
@@ -173,7 +175,7 @@ class Shaper:
         if self._traits:
             stated = {name: make(rows) for name, make in self._traits}
             signal["traits"] = {"values": {name: text for name, text in stated.items() if text is not None}}
-        return Shaped(signal, self._node(strongest(identifiers)))  # type: ignore[arg-type]  # checked against the schema
+        return Shaped(signal, self._node(self._strongest(identifiers)))  # type: ignore[arg-type]  # checked against the schema
 
     def _id_of(self, rows: Sequence[Row]) -> str:
         if self._id:
@@ -228,12 +230,12 @@ def _text(get: Getter, transform: Sequence[str], mapped: Mapping[str, str] | Non
     return text
 
 
-def _who(who: Who, columns: Columns, region: str | None) -> Getter:
+def _who(who: Who, columns: Columns, identity: IdentityRules) -> Getter:
     text = _text(columns(who.column), who.transform, None, who.prefix)
 
     @lru_cache(CACHE)
     def known(value: str) -> Any:
-        return normalise(who.kind, value, region=region)
+        return identity.normalise(who.kind, value)
 
     def find(row: Row) -> Any:
         value = text(row)

@@ -14,7 +14,8 @@ from connectors.gateway.producer import Outgoing, SignalProducer
 from connectors.inbound.fields import PayloadError
 from connectors.inbound.segment import Arrival, Source, parse
 from schemas.codecs import Codecs
-from schemas.identifiers import Hasher, Identifier, strongest
+from schemas.identifiers import Hasher, Identifier
+from schemas.identity_rules import IdentityRules
 from schemas.topics import CHANNELS, DEAD_LETTERS, signals
 from schemas.views import DeadLetterView, Signal
 
@@ -59,15 +60,15 @@ class Acceptance:
     producer : acknowledges
     hasher : makes nodes, which are the records' keys
     codecs : of the topics, and their full names
-    region : for phone numbers, where the key says none
+    rules : of identity; a key may have a region of its own
     """
 
-    def __init__(self, producer: SignalProducer, hasher: Hasher, *, codecs: Codecs, region: str | None) -> None:
+    def __init__(self, producer: SignalProducer, hasher: Hasher, *, codecs: Codecs, rules: IdentityRules) -> None:
         self._producer = producer
         self._hasher = hasher
         self._topics = {channel: codecs.topic(signals(channel)) for channel in CHANNELS}
         self._dead_letters = codecs.topic(DEAD_LETTERS)
-        self._region = region
+        self._rules = rules
         self._encoders = {channel: codecs.of(signals(channel)).encode for channel in CHANNELS}
         self._encode_letter = codecs.of(DEAD_LETTERS).encode
 
@@ -87,7 +88,7 @@ class Acceptance:
             when the broker does not acknowledge
         """
         key, arrival = origin.key, origin.arrival
-        source = Source(key.name, key.channel, key.region or self._region, key.currency)
+        source = Source(key.name, key.channel, key.region, key.currency, self._rules.forms)
         records: list[Outgoing] = []
         refused: list[Refused] = []
         kinds: dict[str, int] = {}
@@ -137,7 +138,7 @@ class Acceptance:
         return Outgoing(self._dead_letters, named, self._encode_letter(letter))
 
     def _record(self, signal: Signal, identifiers: list[Identifier]) -> Outgoing:
-        node = self._hasher.node(identifiers[0] if len(identifiers) == 1 else strongest(identifiers))
+        node = self._hasher.node(identifiers[0] if len(identifiers) == 1 else self._rules.strongest(identifiers))
         channel = signal["channel"]
         return Outgoing(self._topics[channel], node, self._encoders[channel](signal))
 

@@ -14,7 +14,8 @@ from connectors.gateway.refusal import Refusal, answer, unavailable
 from connectors.operate.mask import mask
 from connectors.operate.rulings import outcome_of
 from connectors.serve.keys import RULING, RULING_LASTS_S, ViewKeys, record_json
-from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError, normalise
+from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError
+from schemas.identity_rules import IdentityRules
 
 _log = structlog.get_logger(__name__)
 
@@ -40,14 +41,14 @@ class Lookup:
     client : of Redis
     keys : names in Redis
     hasher : makes nodes
-    region : for phone numbers without a country code
+    rules : how identifiers are spelled
     """
 
-    def __init__(self, client: "redis.asyncio.Redis", keys: ViewKeys, hasher: Hasher, region: str | None) -> None:
+    def __init__(self, client: "redis.asyncio.Redis", keys: ViewKeys, hasher: Hasher, rules: IdentityRules) -> None:
         self._redis = client
         self._keys = keys
         self._hasher = hasher
-        self._region = region
+        self._rules = rules
 
     async def by_identifier(self, kind: str, value: str) -> dict[str, Any] | None:
         """Return the profile of whoever has an identifier, or None.
@@ -69,7 +70,7 @@ class Lookup:
         IdentifierError
             when it is none
         """
-        return self._hasher.node(normalise(kind, value, region=self._region))
+        return self._hasher.node(self._rules.normalise(kind, value))
 
     async def by_node(self, node: bytes) -> dict[str, Any] | None:
         """Return the profile of the customer that a node belongs to, or None; a customer's id is a node, too.

@@ -139,8 +139,9 @@ def _application(
 ) -> web.Application:
     hasher = Hasher(settings.secret("node_key"))
     codecs = settings.codecs()
-    acceptance = Acceptance(producer, hasher, codecs=codecs, region=settings.region)
-    lookup = Lookup(client, ViewKeys(settings.topic_prefix), hasher, settings.region)
+    rules = settings.identity_rules()
+    acceptance = Acceptance(producer, hasher, codecs=codecs, rules=rules)
+    lookup = Lookup(client, ViewKeys(settings.topic_prefix), hasher, rules)
     sources = load_sources(settings)
     webhooks = Webhooks(
         access, acceptance, sources, client=client, prefix=settings.topic_prefix, public_url=settings.public_url

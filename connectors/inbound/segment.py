@@ -10,7 +10,7 @@ import orjson
 
 from connectors.inbound.fields import LINE, SHORT, URL, PayloadError, flattened, mapping, moment_ms, text
 from connectors.inbound.vocabulary import recipe_of, snake
-from schemas.identifiers import KINDS, Identifier, IdentifierError, normalise
+from schemas.identifiers import DEFAULT, Forms, Identifier, IdentifierError, normalise
 from schemas.topics import CHANNELS
 from schemas.views import Context, Signal, Traits
 
@@ -36,9 +36,6 @@ _CHANNELS = {
 }
 _APP_LIBRARIES = ("ios", "android", "kotlin", "swift", "flutter", "react-native", "react_native")
 
-# Kinds that a source may name; a customer's own id is for Sada's parts among themselves.
-_NAMEABLE = frozenset(KINDS) - {"customer_id"}
-
 _TRAIT_KINDS = ("email", "phone", "loyalty_id", "crm_id")
 _NAMED = frozenset({*_TRAIT_KINDS, "anonymousId", "id"})
 # Properties that the payloads take; the rest is kept in context.extra.
@@ -60,12 +57,14 @@ class Source(NamedTuple):
     channel : the channel it always is, or None where its messages may say
     region : ISO 3166, for phone numbers without a country code
     currency : ISO 4217, where a message names none; Segment's specification says USD
+    forms : how identifiers are spelled, and which kinds there are
     """
 
     name: str
     channel: str | None = None
     region: str | None = None
     currency: str = "USD"
+    forms: Forms = DEFAULT
 
 
 class Arrival(NamedTuple):
@@ -95,9 +94,9 @@ _Message = Mapping[str, Any]
 
 
 @lru_cache(_IDENTIFIERS_KEPT)
-def _normal(kind: str, value: str, region: str | None) -> Identifier | IdentifierError:
+def _normal(kind: str, value: str, region: str | None, forms: Forms) -> Identifier | IdentifierError:
     try:
-        return normalise(kind, value, region=region)
+        return normalise(kind, value, region=region, forms=forms)
     except IdentifierError as refused:
         return refused
 
@@ -124,7 +123,7 @@ def parse(item: object, kind: str | None, arrival: Arrival, source: Source) -> t
     context = mapping(item.get("context"))
     if arrival.context:
         context = {**arrival.context, **context}
-    identifiers = _identifiers(item, context, source.region)
+    identifiers = _identifiers(item, context, source)
     parsed = reader(item, source)
     return _signal(item, context, identifiers, parsed, (arrival, source)), identifiers
 
@@ -225,7 +224,7 @@ def _context(context: _Message, parsed: _Parsed, arrival: Arrival) -> Context:
     return found
 
 
-def _identifiers(item: _Message, context: _Message, region: str | None) -> list[Identifier]:
+def _identifiers(item: _Message, context: _Message, source: Source) -> list[Identifier]:
     get = item.get
     named: list[tuple[str, object]] = [("user_id", get("userId")), ("anonymous_id", get("anonymousId"))]
     for traits in (get("traits") if get("type") != "group" else None, context.get("traits")):
@@ -242,10 +241,10 @@ def _identifiers(item: _Message, context: _Message, region: str | None) -> list[
                 for pair in outer[:MAX_IDENTIFIERS]
                 if type(pair) is dict
             ]
-    return usable(named, region)
+    return usable(named, source)
 
 
-def usable(named: list[tuple[str, object]], region: str | None) -> list[Identifier]:
+def usable(named: list[tuple[str, object]], source: Source) -> list[Identifier]:
     """Return those identifiers that can be used, normalised, each once.
 
     Raises
@@ -253,26 +252,28 @@ def usable(named: list[tuple[str, object]], region: str | None) -> list[Identifi
     PayloadError
         no-identifier, with the reasons, when none can
     """
-    found: dict[Identifier, None] = {}
+    found: dict[tuple[str, str], Identifier] = {}
     refused: list[str] = []
     for kind, value in named:
         if value is None or value == "":
             continue
         words = value if type(value) is str else text(value)
-        if words is None or kind not in _NAMEABLE:
+        if words is None or kind not in source.forms.kinds:
             refused.append(f"{kind[:40]} is not usable")
             continue
         outcome = (
-            _normal(kind, words, region) if len(words) <= SHORT else IdentifierError("too-long", _long(kind, words))
+            _normal(kind, words, source.region, source.forms)
+            if len(words) <= SHORT
+            else IdentifierError("too-long", _long(kind, words))
         )
         if type(outcome) is Identifier:
-            found[outcome] = None
+            found.setdefault((outcome.kind, outcome.value), outcome)
         else:
             refused.append(str(outcome))
     if not found:
         why = f": {'; '.join(refused)[:400]}" if refused else ""
         raise PayloadError("no-identifier", f"neither userId nor anonymousId, or another identifier{why}")
-    return list(found)[:MAX_IDENTIFIERS]
+    return list(found.values())[:MAX_IDENTIFIERS]
 
 
 def _long(kind: str, words: str) -> str:

@@ -42,7 +42,7 @@ def parse(item: object, _: str | None, arrival: Arrival, source: Source) -> tupl
     pairs = item.get("identifiers")
     if type(pairs) is not list:
         raise PayloadError("no-identifier", "identifiers is not a list of objects with kind and value")
-    identifiers = usable([(str(mapping(p).get("kind")), mapping(p).get("value")) for p in pairs], source.region)
+    identifiers = usable([(str(mapping(p).get("kind")), mapping(p).get("value")) for p in pairs], source)
     original = moment_ms(item.get("occurred_at") or item.get("occurred_at_ms"), "occurred_at")
     sent = moment_ms(item.get("sent_at") or item.get("sent_at_ms"), "sent_at")
     signal: Signal = {

@@ -29,7 +29,7 @@ from connectors.outbound import tracking_http
 from connectors.outbound.inbox import Item, decode, keys_of, live_channel
 from connectors.outbound.outcomes import WRITER, WriteError, give_writer, outcome_signal
 from connectors.outbound.whereabouts import customer_of
-from schemas.identifiers import Hasher, Identifier, IdentifierError, normalise
+from schemas.identifiers import Hasher, Identifier, IdentifierError
 from streams.settings import Settings
 
 CHANNELS = frozenset({"web", "app"})
@@ -139,7 +139,7 @@ class _Doors:
     def __init__(self, settings: Settings, redis: "Redis") -> None:
         self._redis = redis
         self._prefix = settings.topic_prefix
-        self._region = settings.region
+        self._rules = settings.identity_rules()
         self._hasher = Hasher(settings.secret("node_key"))
         self._secret = settings.secret("inbox_secret")
         self.feed = _Feed(redis, self._prefix)
@@ -150,7 +150,7 @@ class _Doors:
         A message for an anonymous visitor lies under the visitor's node; after signing in it is another customer's.
         """
         try:
-            identifier = normalise(request.match_info["kind"], request.match_info["value"], region=self._region)
+            identifier = self._rules.normalise(request.match_info["kind"], request.match_info["value"])
         except IdentifierError as exc:
             raise _RefusedError(400, exc.code, str(exc)) from None
         if identifier.kind not in CAPABILITIES:

@@ -13,7 +13,8 @@ from connectors.files.importer import starting_point
 from connectors.files.located import FileError
 from connectors.files.mapping import Rules, load
 from connectors.files.shape import RowError, Shaper, by_name, by_position
-from schemas.identifiers import Hasher, normalise
+from schemas.identifiers import Forms, Hasher, normalise
+from schemas.identity_rules import IdentityRules
 from schemas.wire import codec_of
 from tests.peers.shop_orders import GROUPED, HEADER, ORDERS
 
@@ -29,7 +30,7 @@ def rules(tmp_path: Path, changes: dict[str, Any]) -> Rules:
 
 
 def shaper(found: Rules, columns: Any = None, region: str | None = None) -> Shaper:
-    return Shaper(found, columns or by_position(HEADER.split(",")), lambda row: row, hasher=HASHER, region=region)
+    return Shaper(found, columns or by_position(HEADER.split(",")), lambda row: row, hasher=HASHER, identity=IdentityRules(forms=Forms(region=region)))
 
 
 def row(**cells: str) -> list[str]:
