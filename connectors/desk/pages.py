@@ -17,6 +17,7 @@ from connectors.gateway.access import Access
 from connectors.gateway.customers import Lookup, node_of
 from connectors.gateway.keys import Key
 from connectors.gateway.refusal import Refusal
+from connectors.operate.told import rulings_of
 from schemas.identifiers import KINDS, NODE_BYTES, IdentifierError
 
 _HERE = Path(__file__).parent
@@ -188,19 +189,27 @@ class Desk:
             return self._render(request, "search.html", status=refusal.status, focus=False, message="away")
         if profile is None:
             return self._render(request, "search.html", status=404, focus=True, message="nobody")
-        shown = page(profile, self._locale(request))
+        shown = page(profile, self._locale(request), await self._rulings(profile))
         return self._render(request, "customer.html", focus=False, hex=profile["customer"], **shown)
 
     async def _live(self, request: web.Request) -> web.Response:
         profile = await self._lookup.by_node(node_of(request.match_info["hex"]))
         if profile is None:
             raise Refusal(404, "not-found", "no customer is known by this")
-        response = self._render(request, "live.html", **page(profile, self._locale(request)))
+        rulings = await self._rulings(profile)
+        response = self._render(request, "live.html", **page(profile, self._locale(request), rulings))
         tag = f'"{sha256(response.body).hexdigest()[:24]}"' if isinstance(response.body, bytes) else ""
         if tag and request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers={**_HEADERS, "ETag": tag})
         response.headers["ETag"] = tag
         return response
+
+    async def _rulings(self, profile: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the rulings that a profile speaks of; without Redis the page shows their ids."""
+        try:
+            return await self._lookup.rulings(rulings_of(profile))
+        except Refusal:
+            return {}
 
     def _render(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
         locale = self._locale(request)

@@ -1,21 +1,20 @@
 """From a profile to what the page shows: pure. Everything that comes from outside passes ``plain``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from connectors.desk.identity import Rulings, why
+from connectors.desk.lines import STRONGEST, Line, Listing, Profile, listing
 from connectors.desk.locale import Locale, plain, zone_of
+from connectors.desk.summaries import said
 
-Profile = Mapping[str, Any]
-
-# Lines of one list that are shown; a record may hold more identifiers than anybody can read.
-MOST = 12
+# Lines of the timeline that are shown.
 MOST_TIMELINE = 20
 
 # Mood in [-1, 1] from which on each word holds, and where risk becomes medium and high: thirds an agent can act upon.
 _MOODS = ((-0.5, "angry"), (-0.15, "unhappy"), (0.15, "neutral"), (0.5, "content"), (9.0, "happy"))
 _RISKS = ((0.3, "low"), (0.6, "medium"), (9.0, "high"))
 _FLAGS = ("do_not_contact", "complained", "suspicious", "vip")
-_STRONGEST = ("user_id", "email", "phone", "loyalty_id", "crm_id", "device_id", "anonymous_id")
 
 
 class Answer(NamedTuple):
@@ -27,24 +26,13 @@ class Answer(NamedTuple):
     tone: str
 
 
-class Line(NamedTuple):
-    """One line of a list."""
+def page(profile: Profile, locale: Locale, rulings: Rulings) -> dict[str, Any]:
+    """Return all that the template shows of a profile.
 
-    label: str
-    text: str
-    detail: str = ""
-    tone: str = ""
-
-
-class Listing(NamedTuple):
-    """Lines shown, and how many are not."""
-
-    lines: Sequence[Line]
-    more: str
-
-
-def page(profile: Profile, locale: Locale) -> dict[str, Any]:
-    """Return all that the template shows of a profile."""
+    Parameters
+    ----------
+    rulings : those that the profile speaks of, by id
+    """
     return {
         "name": _name(profile, locale),
         "who": _who(profile, locale),
@@ -57,15 +45,9 @@ def page(profile: Profile, locale: Locale) -> dict[str, Any]:
         "value": _value(profile, locale),
         "consent": _consent(profile, locale),
         "contacts": _contacts(profile, locale),
-        "identity": _identity(profile, locale),
         "traits": _traits(profile, locale),
-        "refusals": _refusals(profile, locale),
+        "why": why(profile, rulings, locale),
     }
-
-
-def _listing(lines: list[Line], locale: Locale, most: int = MOST) -> Listing:
-    more = len(lines) - most
-    return Listing(lines[:most], locale.word("and more").format(locale.number(more)) if more > 0 else "")
 
 
 def _trait(profile: Profile, name: str) -> str:
@@ -78,7 +60,7 @@ def _name(profile: Profile, locale: Locale) -> str:
     if full:
         return plain(full, 80)
     by_kind = {member["kind"]: member["value"] for member in profile["members"]}
-    found = next((by_kind[kind] for kind in _STRONGEST[:5] if kind in by_kind), None)
+    found = next((by_kind[kind] for kind in STRONGEST[:5] if kind in by_kind), None)
     return plain(found, 80) if found else locale.word("unknown person")
 
 
@@ -178,7 +160,7 @@ def _now(profile: Profile, locale: Locale) -> Listing:
     for name, key in (("searches", "searched"), ("viewed", "viewed")):
         if activity[name]:
             lines.append(Line(locale.word(key), " · ".join(plain(text, 60) for text in activity[name][:4])))
-    return _listing(lines, locale)
+    return listing(lines, locale)
 
 
 def _story(profile: Profile, locale: Locale) -> Listing:
@@ -186,12 +168,12 @@ def _story(profile: Profile, locale: Locale) -> Listing:
         Line(
             f"{locale.moment(entry['at_ms'])} · {locale.word(entry['channel'])}",
             locale.word(entry["name"]),
-            plain(entry["summary"]),
+            said(entry, locale),
             plain(entry["kind"]),
         )
         for entry in profile["history"]["timeline"]
     ]
-    return _listing(lines, locale, MOST_TIMELINE)
+    return listing(lines, locale, MOST_TIMELINE)
 
 
 def _value(profile: Profile, locale: Locale) -> Listing:
@@ -212,7 +194,7 @@ def _value(profile: Profile, locale: Locale) -> Listing:
         for name in ("returns", "calls", "complaints")
         if history[name]
     ]
-    return _listing(lines, locale)
+    return listing(lines, locale)
 
 
 def _consent(profile: Profile, locale: Locale) -> Listing:
@@ -225,7 +207,7 @@ def _consent(profile: Profile, locale: Locale) -> Listing:
         )
         for state in profile["consent"]
     ]
-    return _listing(lines, locale)
+    return listing(lines, locale)
 
 
 def _contacts(profile: Profile, locale: Locale) -> Listing:
@@ -238,34 +220,18 @@ def _contacts(profile: Profile, locale: Locale) -> Listing:
         )
         for contact in profile["contacts"]
     ]
-    return _listing(lines, locale)
-
-
-def _identity(profile: Profile, locale: Locale) -> Listing:
-    order = {kind: rank for rank, kind in enumerate(_STRONGEST)}
-    members = sorted(profile["members"], key=lambda member: (order.get(member["kind"], 9), member["value"]))
-    lines = [
-        Line(
-            locale.word(member["kind"]),
-            plain(member["value"]),
-            f"{locale.date(member['since_ms'])} · {plain(member['signal_id'], 24)}",
-        )
-        for member in members
-    ]
-    return _listing(lines, locale)
+    return listing(lines, locale)
 
 
 def _traits(profile: Profile, locale: Locale) -> Listing:
-    lines = [
-        Line(locale.word(name), plain(trait["value"]), f"{plain(trait['source'])} · {locale.date(trait['at_ms'])}")
-        for name, trait in sorted(profile["traits"].items())
-    ]
-    return _listing(lines, locale)
+    return listing([_trait_line(name, trait, locale) for name, trait in sorted(profile["traits"].items())], locale)
 
 
-def _refusals(profile: Profile, locale: Locale) -> Listing:
-    lines = [
-        Line(plain(refusal["other"])[:8] + "…", plain(refusal["reason"]), locale.date(refusal["at_ms"]))
-        for refusal in profile["refusals"]
-    ]
-    return _listing(lines, locale)
+def _trait_line(name: str, trait: Mapping[str, Any], locale: Locale) -> Line:
+    """Return a field with who said it and when, and what else was said."""
+    told = f"{locale.word(trait['source'])} · {locale.date(trait['at_ms'])}"
+    others = [f"\u2068{plain(other['value'], 40)}\u2069" for other in trait.get("others", ())[:3]]
+    if others:
+        comma = ", " if locale.language == "en" else "، "
+        told += f" · {locale.word('lost values').format(comma.join(others))}"
+    return Line(locale.word(name), plain(trait["value"]), told)

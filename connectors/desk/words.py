@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 
+from connectors.desk.identity_words import IDENTITY_WORDS
+
 WORDS: Mapping[str, tuple[str, str, str]] = {
+    **IDENTITY_WORDS,
     # the page itself
     "customer desk": ("Customer desk", "میز مشتری", "مكتب العملاء"),
     "find": ("Find", "جستجو", "بحث"),

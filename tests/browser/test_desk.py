@@ -14,9 +14,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from connectors.serve.keys import ViewKeys, profile_json
+from connectors.serve.keys import ViewKeys, profile_json, record_json
 from tests.peers.gateway import NODE_KEY, Door, gateway
-from tests.peers.people import hostile, profile
+from tests.peers.people import hostile, profile, tied
 
 pytestmark = [pytest.mark.kafka, pytest.mark.browser]
 
@@ -144,7 +144,7 @@ def test_hostile_data_is_inert(shop: Shop, agent: webdriver.Chrome) -> None:
         time.sleep(0.3)
         with pytest.raises(NoAlertPresentException):
             _ = agent.switch_to.alert.text
-        assert agent.find_elements(By.CSS_SELECTOR, "main script, main iframe, main img, main svg") == []
+        assert agent.find_elements(By.CSS_SELECTOR, "main script, main iframe, main img, main svg:not(.graph)") == []
         assert agent.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
         source = agent.page_source
         assert "49{% raw" not in source
@@ -152,6 +152,55 @@ def test_hostile_data_is_inert(shop: Shop, agent: webdriver.Chrome) -> None:
     time.sleep(2.2)  # and after the page has refreshed itself
     complaints = [entry for entry in _console(agent) if "favicon" not in entry["message"]]
     assert complaints == []
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        (
+            "en",
+            ("Why is this one person?", "written as Sara@Example.COM", "operator", "has a new owner", "too many of"),
+        ),
+        ("fa", ("چرا این یک نفر است؟", "نوشته‌شده به شکل Sara@Example.COM", "اپراتور", "has a new owner", "معلق")),
+        ("ar", ("لماذا هذا شخص واحد؟", "كُتب Sara@Example.COM", "مشغّل", "has a new owner", "معلّق")),
+    ],
+)
+def test_why_this_is_one_person(shop: Shop, agent: webdriver.Chrome, language: str, words: tuple[str, ...]) -> None:
+    """Behind a fold that stays open while the page refreshes: picture, members, refusals, story, and who ruled why."""
+    shop.put(tied(1))
+    ruling = {"id": "r1", "kind": "split", "by": "maryam", "reason": "the number has a new owner, ticket 4711"}
+    shop.redis.hset(shop.keys.ruling("r1"), "ruling", record_json(ruling).decode())
+    agent.get(f"{shop.door.url}/desk/customers/{SARA}?lang={language}")
+    assert "sara@example.com" not in _text(agent, "main")
+    agent.find_element(By.CSS_SELECTOR, "#why summary").click()
+    told = "".join(c for c in _text(agent, "#why") if c not in "\u2066\u2068\u2069")
+    assert [word for word in words if word not in told] == []
+    assert "maryam" in told
+    assert len(agent.find_elements(By.CSS_SELECTOR, ".graph circle")) == 5
+    assert len(agent.find_elements(By.CSS_SELECTOR, ".graph text.tie")) == 4
+    assert len(agent.find_elements(By.CSS_SELECTOR, ".graph circle.suspended")) == 1
+    assert agent.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    overlaps = agent.execute_script(_OVERLAPS)
+    assert overlaps == []
+    agent.execute_script("document.querySelector('[data-part=\"why\"]').mark = 'same'")
+    calm = {**profile(1)["flags"], "mood": 0.3, "complained": False}
+    shop.put({**tied(1), "flags": calm, "refusals": []})
+    WebDriverWait(agent, 8).until(lambda d: not d.find_elements(By.CSS_SELECTOR, '[data-list="refusals"]'))
+    assert agent.execute_script("return document.getElementById('why').open")
+    assert [entry for entry in _console(agent) if "favicon" not in entry["message"]] == []
+
+
+# Texts of the picture that lie on each other.
+_OVERLAPS = """
+const boxes = [...document.querySelectorAll('.graph text')].map((t) => [t.textContent, t.getBoundingClientRect()]);
+const found = [];
+boxes.forEach(([one, a], i) => boxes.slice(i + 1).forEach(([other, b]) => {
+  const x = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+  const y = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+  if (x > 1 && y > 3) found.push(one + ' / ' + other);
+}));
+return found;
+"""
 
 
 def test_no_script_inside_would_run(shop: Shop, agent: webdriver.Chrome) -> None:

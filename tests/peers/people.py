@@ -134,6 +134,54 @@ def profile(number: int = 1, *, now_ms: int | None = None, **fields: Any) -> dic
     return codec.decode(codec.encode({**view, **fields}))
 
 
+def tied(number: int = 1, *, ruling: str = "r1") -> dict[str, Any]:
+    """Return Sara with a history: ties, a merge, a split by an operator, a suspension and two refusals."""
+    now = time.time_ns() // 1_000_000
+    whole = profile(number, now_ms=now)
+    members = whole["members"]
+    user, email, phone, browser = (member["node"] for member in members)
+    tablet = b"tablet-7".ljust(16, b"-")
+    members[1] |= {"original": "Sara@Example.COM", "source": "crm"}
+    members[2] |= {"original": "۰۹۱۲ ۳۴۵ ۶۷۸۹", "source": "call-centre", "cuts": [b"c" * 8]}
+    members.append(
+        {
+            **members[3],
+            "node": tablet,
+            "kind": "device_id",
+            "value": "tablet-7",
+            "source": "app",
+            "suspended_at_ms": now - DAY_MS,
+        }
+    )
+
+    def tie(one: bytes, other: bytes, signal: str, source: str, days: int) -> dict[str, Any]:
+        return {"one": one, "other": other, "signal_id": signal, "source": source, "at_ms": now - days * DAY_MS}
+
+    def chapter(kind: str, other: bytes, said: dict[str, str], days: int) -> dict[str, Any]:
+        told = {"reason": "link", "signal_id": "", "ruling": "", **said}
+        return {"kind": kind, "other": other, "at_ms": now - days * DAY_MS, **told}
+
+    def refusal(reason: str, signal: str, days: int) -> dict[str, Any]:
+        told = {"other": b"o" * 16, "ours": phone, "theirs": b"t" * 16}
+        return {"reason": reason, "signal_id": signal, "at_ms": now - days * DAY_MS, **told}
+
+    ties = [
+        tie(user, email, "s-400", "crm", 400),
+        tie(user, phone, ruling, "", 120),
+        tie(email, browser, "s-2", "web", 2),
+        tie(browser, tablet, "s-1", "app", 1),
+        tie(user, browser, "s-0", "web", 1),
+    ]
+    story = [
+        chapter("suspended", tablet, {"reason": "links", "signal_id": "s-1"}, 1),
+        chapter("merged", browser, {"signal_id": "s-2"}, 2),
+        chapter("split", b"p" * 16, {"reason": "ruling", "signal_id": ruling, "ruling": ruling}, 20),
+    ]
+    refusals = [refusal("user_id", "s-7", 7), refusal("cut", ruling, 20)]
+    codec = codec_of("profile")
+    return codec.decode(codec.encode({**whole, "ties": ties, "story": story, "refusals": refusals}))
+
+
 # What a hostile customer writes into every field that is theirs to write.
 ATTACKS = (
     "<script>alert(1)</script>",

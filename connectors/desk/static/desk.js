@@ -18,6 +18,10 @@
   };
   const show = (html) => {
     const fresh = new DOMParser().parseFromString(html, "text/html");
+    for (const fold of live.querySelectorAll("details[id]")) {
+      const twin = fresh.getElementById(fold.id); // what an agent has opened stays open
+      if (twin) twin.open = fold.open;
+    }
     const have = [...live.querySelectorAll("[data-part]")].map((part) => part.dataset.part).join();
     const want = [...fresh.querySelectorAll("[data-part]")].map((part) => part.dataset.part).join();
     if (have !== want) {
