@@ -132,9 +132,11 @@ def sound(text: str) -> str:
     >>> sound("یوسف") == sound("yousef") == sound("yusuf") == "YSF"
     True
     """
-    letters = text.replace(" ", "").translate(_ARABIC)
+    letters = text.replace(" ", "")
+    # Before Arabic letters become Latin ones: the z and the h of زهرا are two sounds.
     for pair, one in _PAIRS:
         letters = letters.replace(pair, one)
+    letters = letters.translate(_ARABIC)
     letters = _DOUBLED.sub(r"\1", letters)
     if not letters:
         return ""

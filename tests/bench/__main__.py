@@ -28,10 +28,12 @@ class Sizes(NamedTuple):
     gateway_single: int
     gateway_batched: int
     customers: int
+    scale_customers: int
+    scale_signals: int
 
 
-FULL = Sizes(3, 1_400_000, 120_000, 30.0, 20_000, 100_000, 20_000)
-SHORT = Sizes(1, 200_000, 12_000, 8.0, 2_000, 10_000, 1_000)
+FULL = Sizes(3, 1_400_000, 120_000, 30.0, 20_000, 100_000, 20_000, 1_000_000, 20_000)
+SHORT = Sizes(1, 200_000, 12_000, 8.0, 2_000, 10_000, 1_000, 20_000, 4_000)
 
 Found = tuple[dict[str, Any], dict[str, Any]]
 
@@ -88,6 +90,14 @@ def _linkage(_: Sizes, options: argparse.Namespace) -> Found:
     return {}, {"linkage": measure.measure(console, shuffles=3 if options.short else measure.SHUFFLES)}
 
 
+def _scale(sizes: Sizes, options: argparse.Namespace) -> Found:
+    from tests.bench import scale
+
+    customers = sizes.scale_customers if options.customers is None else options.customers
+    scale.measure(console, customers=customers, live=sizes.scale_signals)
+    return {}, {}
+
+
 def _apart(name: str, found: dict[str, Any]) -> Found:
     details = found.pop("details")
     return {name: found}, {name: details}
@@ -101,7 +111,11 @@ PARTS: dict[str, Callable[[Sizes, argparse.Namespace], Found]] = {
     "gateway": _gateway,
     "state": _state,
     "linkage": _linkage,
+    "scale": _scale,
 }
+
+# Only when it is named: a million customers take half an hour.
+ON_DEMAND = frozenset({"scale"})
 
 
 def main() -> int:
@@ -109,7 +123,7 @@ def main() -> int:
     options = _options()
     sizes = _sizes(options)
     for name, part in PARTS.items():
-        if name in (options.parts or PARTS):
+        if name in (options.parts or PARTS.keys() - ON_DEMAND):
             console.rule(name)
             merged = report.merge(*part(sizes, options))
     report.show(console, *merged)
@@ -122,13 +136,15 @@ def _options() -> argparse.Namespace:
         prog="make bench",
         description="Measure Sada on this machine. Parts that are not named keep their place in the report.",
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; none means all")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; none means all but scale")
     parser.add_argument(
         "--short", action="store_true", help="small sizes and one run: three minutes, figures are rough"
     )
     parser.add_argument("--runs", type=int, help=f"of each measurement; the median counts ({FULL.runs})")
     parser.add_argument("--signals", type=int, help=f"of one drain of the loop ({FULL.loop_signals:,})")
-    parser.add_argument("--customers", type=int, help=f"whose state is measured ({FULL.customers:,})")
+    parser.add_argument(
+        "--customers", type=int, help=f"whose state is measured ({FULL.customers:,}; scale: {FULL.scale_customers:,})"
+    )
     parser.add_argument("--rate", type=float, help="signals/s beside which the latency is measured (half the loop's)")
     parser.add_argument("--partitions", type=int, default=1, help="of the stack whose latency is measured (1)")
     parser.add_argument("--var", type=Path, default=ROOT / "var" / "bench", help="folder of the latency's stack")

@@ -129,11 +129,15 @@ def _code(a: str, b: str) -> int:
 
 
 def _crossed(a: str, a_other: str, b: str, b_other: str) -> tuple[int, int, int]:
-    """Compare two pairs of which one may be swapped: levels of a's first, of a's other, and of their order."""
+    """Compare two pairs of which one may be swapped: levels of the firsts, of the others, and of their order.
+
+    Where they are swapped nobody knows which of both is the first: the better agreement is the others'. So a surname
+    that agrees with a given name is a surname, shared by a family, and not a given name with another surname.
+    """
     first, other = _text(a, b), _text(a_other, b_other)
     if first <= DIFFERS or other <= DIFFERS:
         swapped, swapped_other = _text(a, b_other), _text(a_other, b)
         best = max(swapped, swapped_other)
         if best >= NEAR and best >= max(first, other) and swapped + swapped_other > first + other:
-            return swapped, swapped_other, DIFFERS
+            return min(swapped, swapped_other), best, DIFFERS
     return first, other, SAME if max(first, other) >= SIMILAR else UNKNOWN

@@ -14,6 +14,8 @@ Fellegi and Sunter (1969), A theory for record linkage; Winkler (1988), EM in th
 Moulines (2009), On-line EM; Robertson's frequency adjustment as in Splink's ``term_frequency_adjustments``.
 """
 
+from collections import Counter
+from itertools import zip_longest
 from math import exp, log
 from typing import Final
 from zlib import crc32
@@ -21,7 +23,7 @@ from zlib import crc32
 import msgspec
 
 from streams.core.near.card import Card
-from streams.core.near.compare import DIFFERS, FIELDS, LEVELS, SAME, SURNAME, Pattern, compare
+from streams.core.near.compare import DIFFERS, FIELDS, LEVELS, NAMES_ORDER, SAME, SURNAME, UNKNOWN, Pattern, compare
 
 # Prior of m: SAME, NEAR, SIMILAR, DIFFERS. One trait in ten is mistyped, one in twenty is another (moved, married).
 _M_PRIOR: Final = (0.85, 0.08, 0.02, 0.05)
@@ -142,11 +144,13 @@ def believe(learner: Learner, pattern: Pattern, card: Card, *, share: float = 1.
     share : of all cards that this learner has seen: 1 / partitions, where each partition has its own
     """
     match = together = 0.0
+    # A name beside a surname is in neither's table of frequencies.
+    terms = _TERMS_OF_PLACES if pattern[NAMES_ORDER] == DIFFERS else _TERMS
     for number, (level, weights, shared) in enumerate(zip(pattern, learner.weights, learner.together, strict=True)):
         if level:
             match += weights[level]
             together += shared[level]
-            if level == SAME and FIELDS[number].terms:
+            if level == SAME and number in terms:
                 rare = -log(_frequency(learner, number, card))
                 match += rare
                 if not FIELDS[number].personal:
@@ -165,6 +169,7 @@ def _odds(weight: float) -> float:
 
 
 _TERMS = tuple(number for number, field in enumerate(FIELDS) if field.terms)
+_TERMS_OF_PLACES = tuple(number for number in _TERMS if number > NAMES_ORDER)
 _ATTRIBUTES = {number: FIELDS[number].name.removesuffix("_name") for number in _TERMS}
 
 
@@ -226,10 +231,24 @@ def learn(learner: Learner, pattern: Pattern, believed: Belief) -> None:
     _count_following(learner, pattern, 1 - believed.match - believed.household)
 
 
-def answer(learner: Learner, pattern: Pattern, *, same: bool) -> None:
-    """Count a person's word on a pair: a review's answer, or a link that an identifier has confirmed."""
-    _count(learner.m if same else learner.u, pattern, ANSWER_PAIRS)
+def answer(learner: Learner, pattern: Pattern, believed: Belief, *, same: bool) -> None:
+    """Count a person's word on a pair: a review's answer, or a link that an identifier has confirmed.
+
+    Two who are not one may live together: what they share then counts for strangers only as far as they are believed
+    to be strangers. Else each family that is told apart would make addresses worth less.
+    """
+    if same:
+        _count(learner.m, pattern, ANSWER_PAIRS)
+    else:
+        strangers = max(1 - believed.match - believed.household, 0.0)
+        apart = (strangers + _LEAST) / (strangers + believed.household + _LEAST)
+        _count(learner.u, _only(pattern, personal=True), ANSWER_PAIRS)
+        _count(learner.u, _only(pattern, personal=False), ANSWER_PAIRS * apart)
     renew(learner)
+
+
+def _only(pattern: Pattern, *, personal: bool) -> Pattern:
+    return tuple(level if field.personal is personal else UNKNOWN for field, level in zip(FIELDS, pattern, strict=True))
 
 
 # Fields that are known only where another agrees, so hardly ever in pairs taken at random: their u is learned from
@@ -240,7 +259,7 @@ _FOLLOWING = tuple(number for number, field in enumerate(FIELDS) if field.name.e
 def _count_following(learner: Learner, pattern: Pattern, weight: float) -> None:
     for number in _FOLLOWING:
         if pattern[number]:
-            learner.u[number][pattern[number]] += weight
+            _add(learner.u[number], pattern[number], weight)
 
 
 def _count(counts: list[list[float]], pattern: Pattern, weight: float) -> None:
@@ -248,11 +267,17 @@ def _count(counts: list[list[float]], pattern: Pattern, weight: float) -> None:
         return
     for each, level in zip(counts, pattern, strict=True):
         if level:
-            each[level] += weight
+            _add(each, level, weight)
+
+
+def _add(counts: list[float], level: int, weight: float) -> None:
+    counts[level] += weight
+    if sum(counts) > MEMORY_PAIRS:
+        counts[:] = [count / 2 for count in counts]
 
 
 def merge(one: Learner, other: Learner) -> Learner:
-    """Return what two learners know together, as after a change of the partition count."""
+    """Return what two learners know together, as after a change of the partition count; neither is changed."""
     merged = begin()
     prior = begin()
     for mine, theirs, start, into in (
@@ -261,6 +286,10 @@ def merge(one: Learner, other: Learner) -> Learner:
     ):
         for number in range(len(FIELDS)):
             into[number] = [a + b - c for a, b, c in zip(mine[number], theirs[number], start[number], strict=True)]
+    for number in _TERMS:
+        terms = Counter(one.terms[number]) + Counter(other.terms[number])
+        merged.terms[number] = dict(sorted(terms.items(), key=lambda each: (-each[1], each[0]))[:MAX_TERMS])
+    merged.recent = [each for pair in zip_longest(one.recent, other.recent) for each in pair if each][:RECENT]
     merged.cards = one.cards + other.cards
     merged.matches = one.matches + other.matches - prior.matches
     merged.households = one.households + other.households - prior.households

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from deploy.local.running import ROOT
+from streams.core.near.cluster import REVIEW
 from tests.bench.linkage.stream import Measured, Record, measured, shuffled, visit_us
 
 REPORT = ROOT / "var" / "reports" / "identity.json"
@@ -64,14 +65,14 @@ def _ours(folder: Path, dataset: str, shuffles: int, progress: Progress) -> dict
     truth = {(one, other) for one, other in stored["truth"]}
     task = progress.add_task(f"{dataset}: as a stream, 2 thresholds, {shuffles} orders", total=2 + shuffles)
 
-    def run(order: list[Record], **options: float) -> Measured:
-        found = measured(order, truth, **options)
+    def run(order: list[Record], least: float = REVIEW) -> Measured:
+        found = measured(order, truth, least=least)
         progress.advance(task)
         return found
 
     return {
         "even": run(records),
-        "careful": run(records, least=CAREFUL),
+        "careful": run(records, CAREFUL),
         "orders": [run(shuffled(records, seed)) for seed in range(shuffles)],
         "visit_us": visit_us(records),
     }

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import recordlinkage
-import splink.comparison_library as cl
+# Not in our environment, so unknown to its mypy.
+import pandas as pd  # type: ignore[import-untyped]
+import recordlinkage  # type: ignore[import-not-found]
+import splink.comparison_library as cl  # type: ignore[import-not-found]
 from recordlinkage import datasets
 from splink import DuckDBAPI, Linker, SettingsCreator, block_on
 
