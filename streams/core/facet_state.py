@@ -2,6 +2,27 @@
 
 The structures are msgspec arrays: compact, encoded and decoded in C. Fields are only ever added at the end, with
 a default, so that older state can be read.
+
+The ceiling: what each part may hold, and its bytes when somebody fills it on purpose (ids and names of 100 characters,
+labels of 80, in a script of 3 bytes a character).
+
+=============  ==========================================================  ========
+part           bound                                                       bytes
+=============  ==========================================================  ========
+traits         50, each the newest of 4 statements, values of 200 bytes    190,000
+contacts       40; 34 float32 features while the reward is open             40,000
+tickets        20                                                           17,000
+cart           50 lines                                                     14,000
+windows.spent  8 currencies, 8 days in hours, 83 in days                    34,000
+windows.days   8 days in hours, 83 in days; 17 names                        22,000
+timeline       20                                                           16,000
+consent        4 purposes on 14 channels                                    40,000
+pending        one a model                                                  1,000
+the rest       10 searches and views, 8 slots, purses, counts, marks        12,000
+=============  ==========================================================  ========
+
+Together MAX_FACET_BYTES. A customer has at most as many facets as identifiers (IdentityRules.limits), and beside them
+what turn.py bounds. A test drives a bot of hostile variety at one customer and holds it to this.
 """
 
 import msgspec
@@ -15,8 +36,8 @@ MAX_TICKETS = 20
 MAX_TRAITS = 50
 # Statements beside the newest: what other sources say. More than four words on one thing are noise, not provenance.
 MAX_OTHERS = 3
-# A trait's kept length, characters: a street fits, a biography does not.
-MAX_TRAIT_TEXT = 200
+# A trait's kept length, bytes of UTF-8: a street fits in any script, a biography does not.
+MAX_TRAIT_BYTES = 200
 # Quality rules broken through one facet, by name; what is beyond is counted together.
 MAX_VIOLATIONS = 16
 MAX_CONTACTS = 40
@@ -26,6 +47,8 @@ MAX_CURRENCIES = 8
 # 64 signals in that time. 8 bytes of each are kept: 2**-55 that a new signal is taken for one of 64 old ones.
 MAX_RECENT_IDS = 64
 RECENT_ID_BYTES = 8
+# The sum of the table above.
+MAX_FACET_BYTES = 386_000
 
 
 class Struct(msgspec.Struct, array_like=True):

@@ -8,7 +8,7 @@ comes again is counted anew.
 
 from collections.abc import Iterable
 
-from streams.core.facet_state import MAX_OTHERS, MAX_TRAIT_TEXT, Trait
+from streams.core.facet_state import MAX_OTHERS, MAX_TRAIT_BYTES, Trait
 from streams.core.rules import Keep, Rules
 
 
@@ -28,7 +28,10 @@ def state(old: Trait, value: str, source: str, at_ms: int, signal_id: str) -> Tr
 
 def shortened(value: str) -> str:
     """Return a value as it is kept: a longer one ends in an ellipsis, so that nobody takes it for whole."""
-    return value if len(value) <= MAX_TRAIT_TEXT else value[: MAX_TRAIT_TEXT - 1] + "…"
+    if len(value) * 4 <= MAX_TRAIT_BYTES:  # no character takes more than 4 bytes
+        return value
+    raw = value.encode()
+    return value if len(raw) <= MAX_TRAIT_BYTES else raw[: MAX_TRAIT_BYTES - 3].decode(errors="ignore") + "…"
 
 
 def _again(trait: Trait, at_ms: int, signal_id: str) -> None:

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from streams.core.facet_state import MAX_OTHERS, MAX_TRAIT_TEXT
+from streams.core.facet_state import MAX_OTHERS, MAX_TRAIT_BYTES
 from streams.core.golden_record import merge
 from streams.core.profile import profile_of
 from streams.core.rules import KEEPS, Keep, Rules
@@ -82,4 +82,9 @@ def test_statements_are_bounded_and_each_sources_newest_word_stays_longest() -> 
 
 
 def test_a_long_value_is_cut_visibly() -> None:
-    assert folded(traits({"about": "x" * 900})).traits["about"].value == "x" * (MAX_TRAIT_TEXT - 1) + "…"
+    """Bytes are bounded in every script, and a character is never cut in two."""
+    for letter, kept in (("x", 197), ("ش", 98), ("日", 65), ("🜲", 49)):
+        value = folded(traits({"about": letter * 900})).traits["about"].value
+        assert value == letter * kept + "…"
+        assert len(value.encode()) <= MAX_TRAIT_BYTES
+    assert folded(traits({"street": "x" * MAX_TRAIT_BYTES})).traits["street"].value == "x" * MAX_TRAIT_BYTES
