@@ -111,6 +111,7 @@ class Rig:
     folder: Path
     prefix: str
     partitions: int = LOCAL_PARTITIONS
+    settings: dict[str, str] = field(default_factory=dict)
 
     def environment(self) -> dict[str, str]:
         """Return the settings of its processes."""
@@ -124,11 +125,12 @@ class Rig:
             # Stream time moves with the signals: what is measured is the work on them, not on a clock.
             "SADA_TICK_S": "0",
             "PYTHONUNBUFFERED": "1",
+            **self.settings,
         }
 
-    def start_worker(self, number: int = 1) -> Worker:
-        """Start a worker; it is not awaited. One of the same number takes over the port of the one before."""
-        port = free_port()
+    def start_worker(self, number: int = 1, *, port: int | None = None) -> Worker:
+        """Start a worker; it is not awaited. On the metrics port of one before it has that one's local store."""
+        port = free_port() if port is None else port
         name = f"{self.prefix}worker-{number}"
         spec = ProcessSpec(
             name,

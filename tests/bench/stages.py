@@ -112,8 +112,12 @@ def job() -> Customers:
     )
 
 
-def run(agent: Customers, sent: list[Sent]) -> Counter[str]:
+def run(agent: Customers, sent: list[Sent], kept: dict[bytes, Any] | None = None) -> Counter[str]:  # noqa: C901 - one loop, read top to bottom
     """Run signals through the job, batch by batch as the lane does, messages between partitions included.
+
+    Parameters
+    ----------
+    kept : gets all partitions' records at the end
 
     Returns
     -------
@@ -149,6 +153,9 @@ def run(agent: Customers, sent: list[Sent]) -> Counter[str]:
                     arrived[owner].append(Record(topics.INBOX, owner, 0, now_ms, output.key, output.value))
             for owner in range(count):
                 waiting[owner][:0] = arrived[owner]
+    if kept is not None:
+        for part in known:
+            kept.update(part)
     return outputs
 
 

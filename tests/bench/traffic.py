@@ -92,6 +92,13 @@ def traffic(
     return sent
 
 
+def named(customer: int, identifiers: dict[str, str], *, name: str, at_ms: int, channel: str = "app") -> Sent:
+    """Return one signal that names just these identifiers, values by kind; the strongest first."""
+    signal = _signal(random.Random(name), customer, channel, name=name, step=0, at_ms=at_ms)
+    signal["identifiers"] = [{"kind": kind, "value": value} for kind, value in identifiers.items()]
+    return Sent(topic_of(channel), name.encode(), codec_of("signal").encode(signal), at_ms)
+
+
 def _times(rnd: random.Random, start_ms: int, count: int) -> Iterator[int]:
     at_ms = start_ms + rnd.randrange(WAVE_MS)
     for _ in range(count):
