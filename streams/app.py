@@ -23,6 +23,7 @@ from streams.agents.customers import Customers
 from streams.agents.naming import Namer
 from streams.agents.outgoing import Wire
 from streams.agents.routing import Owner
+from streams.agents.rules_file import load_rules
 from streams.agents.scoring import LiveScorers
 from streams.agents.tally import Tally
 from streams.core.customer import Brain
@@ -120,6 +121,7 @@ def run_worker(settings: Settings) -> int:
             wire.codec(topic.name)  # the registry is asked now, not in the middle of a batch
     scorers = LiveScorers(settings.secret("snapshot_key"))
     catalogue = LiveCatalogue()
+    record_rules = load_rules(settings.rules, settings.identity_rules())
     rules = LabelRules(
         anchor=settings.churn_anchor,
         churn_horizon_ms=1_000 * settings.churn_horizon_s,
@@ -127,7 +129,7 @@ def run_worker(settings: Settings) -> int:
     )
 
     def brain() -> Brain:
-        return Brain(scorers.current, catalogue.current, labels=rules)
+        return Brain(scorers.current, catalogue.current, labels=rules, rules=record_rules)
 
     config = lane_config(settings)
     stages = [make(settings, wire, brain) for make in STAGES.values()]

@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     fetch_gather_ms: int = Field(25, ge=1, le=1_000, description="how long a fetch gathers while records come")
     tick_s: float = Field(1.0, ge=0, description="seconds between ticks of wall time; 0: somebody else ticks")
     catalogue: Path | None = Field(None, description="catalogue to publish at the first start of `sada up`")
+    rules: Path | None = Field(
+        None, description="YAML file: which values survive, and what signals must keep; read when a worker starts"
+    )
     channels: Path | None = Field(None, description="YAML or JSON file: how each outbound channel is reached")
 
     def secret(self, name: Literal["node_key", "snapshot_key", "inbox_secret", "kafka_password"]) -> bytes:

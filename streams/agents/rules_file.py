@@ -3,13 +3,19 @@
 from pathlib import Path
 
 from schemas.document import DocumentError
+from schemas.identity_rules import IdentityRules
 from streams.core.rules import NO_RULES, Rules
 from streams.core.rules_check import read_rules
 from streams.settings import SettingsError
 
 
-def load_rules(path: Path | None) -> Rules:
+def load_rules(path: Path | None, identity: IdentityRules | None = None) -> Rules:
     """Return the rules that a file holds; none where there is no file.
+
+    Parameters
+    ----------
+    path : of rules.yaml
+    identity : whose sources are believed where the file has no section ``sources`` of its own
 
     Raises
     ------
@@ -19,8 +25,15 @@ def load_rules(path: Path | None) -> Rules:
     if path is None:
         return NO_RULES
     try:
-        return read_rules(path.read_text("utf-8"), str(path))
+        return read_rules(path.read_text("utf-8-sig"), str(path), trust=_trust(identity))
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"SADA_RULES: {path} cannot be read: {exc}") from None
     except DocumentError as exc:
         raise SettingsError(f"SADA_RULES:\n{exc}") from None
+
+
+def _trust(identity: IdentityRules | None) -> dict[str, int]:
+    """Return sources' ranks, the higher the more trusted, 0 for who is not named: there the lower rank is believed."""
+    if identity is None:
+        return {}
+    return {source: identity.others.rank - trust.rank for source, trust in identity.sources.items()}

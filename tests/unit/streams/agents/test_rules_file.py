@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.identity_rules import IdentityRules, SourceTrust
 from streams.agents.rules_file import load_rules
 from streams.core.rules import NO_RULES
 from streams.settings import SettingsError
@@ -29,3 +30,14 @@ def test_a_worker_is_told_what_is_wrong_and_where(tmp_path: Path) -> None:
         load_rules(file)
     with pytest.raises(SettingsError, match="cannot be read"):
         load_rules(tmp_path / "none.yaml")
+
+
+def test_without_sources_of_its_own_the_identitys_are_believed(tmp_path: Path) -> None:
+    """One list of whom to believe for both files: there the lower rank is believed, and who is not named ranks 100."""
+    file = tmp_path / "rules.yaml"
+    file.write_text("version: 1\nfields: {city: trusted}\n")
+    identity = IdentityRules(sources={"crm": SourceTrust(rank=1), "scraper": SourceTrust(rank=500)})
+    trust = load_rules(file, identity).trust
+    assert trust["crm"] > 0 > trust["scraper"]
+    file.write_text("version: 1\nsources: [scraper]\n")
+    assert load_rules(file, identity).trust == {"scraper": 1}
