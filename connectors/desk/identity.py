@@ -13,12 +13,16 @@ Rulings = Mapping[str, Mapping[str, Any]]
 # Characters of a signal's or a ruling's id that are shown: enough to find it.
 _ID = 24
 
+# Values that did not survive and are shown with a field, of at most eight in the profile.
+_OTHERS = 4
+
 
 class Why(NamedTuple):
     """What lies behind the fold."""
 
     picture: Picture | None
     members: Listing
+    fields: Listing
     refusals: Listing
     story: Listing
     cuts: str
@@ -36,6 +40,7 @@ def why(profile: Profile, rulings: Rulings, locale: Locale) -> Why:
     return Why(
         picture(graph, locale) if len(graph.members) > 1 else None,
         _members(profile, locale),
+        listing([_field(name, trait, locale) for name, trait in sorted(profile["traits"].items())], locale),
         _refusals(profile, rulings, locale),
         _story(profile, rulings, locale),
         locale.word("cuts kept").format(locale.number(len(cuts))) if cuts else "",
@@ -50,14 +55,34 @@ def _members(profile: Profile, locale: Locale) -> Listing:
 def _member(member: Mapping[str, Any], locale: Locale) -> Line:
     told = [f"{locale.word('since')} {locale.date(member['since_ms'])}"]
     if member.get("source"):
-        told.insert(0, locale.word(member["source"]))
+        told.insert(0, locale.named(member["source"]))
     if member.get("original"):
         told.append(f"{locale.word('written')} {ltr(plain(member['original'], 60))}")
     if member.get("suspended_at_ms"):
-        told.append(f"{locale.word('suspended')}, {locale.date(member['suspended_at_ms'])}")
+        told.append(f"{locale.word('suspended')}{locale.comma}{locale.date(member['suspended_at_ms'])}")
     told.append(f"\u2068{plain(member['signal_id'], _ID)}\u2069")
     tone = "alert" if member.get("suspended_at_ms") else ""
     return Line(locale.word(member["kind"]), ltr(plain(member["value"])), " · ".join(told), tone)
+
+
+def _field(name: str, trait: Mapping[str, Any], locale: Locale) -> Line:
+    """Return a field with who said it, when, how often and in which signal, and what it outlived."""
+    told = [_statement(trait, locale)]
+    if trait.get("rule"):
+        told.insert(0, locale.word(f"rule {trait['rule']}"))
+    if trait.get("signal_id"):
+        told.append(ltr(plain(trait["signal_id"], _ID)))
+    told += [
+        f"{locale.word('not kept')} \u2068{plain(other['value'], 60)}\u2069 ({_statement(other, locale)})"
+        for other in trait.get("others", ())[:_OTHERS]
+    ]
+    return Line(locale.word(name), plain(trait["value"]), " · ".join(told))
+
+
+def _statement(said: Mapping[str, Any], locale: Locale) -> str:
+    times = said.get("times", 1)
+    often = f" ×{locale.number(times)}" if times > 1 else ""
+    return f"{locale.named(said['source'])}{often}{locale.comma}{locale.date(said['at_ms'])}"
 
 
 def _refusals(profile: Profile, rulings: Rulings, locale: Locale) -> Listing:

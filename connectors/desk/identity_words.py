@@ -35,6 +35,19 @@ IDENTITY_WORDS: Mapping[str, tuple[str, str, str]] = {
         "مفصول بقرار مشغّل ويبقى كذلك: {}",
     ),
     "lost values": ("also said: {}", "همچنین گفته شده: {}", "قيل أيضًا: {}"),
+    "fields": ("Fields, and who said so", "ویژگی‌ها و گوینده‌شان", "السمات ومن قالها"),
+    "not kept": ("not kept:", "نگه‌داشته‌نشده:", "لم يُعتمد:"),
+    "rule newest": ("the newest wins", "تازه‌ترین می‌ماند", "الأحدث يبقى"),
+    "rule trusted": ("the most trusted wins", "معتمدترین می‌ماند", "الأوثق يبقى"),
+    "rule frequent": ("the most frequent wins", "پرتکرارترین می‌ماند", "الأكثر تكرارًا يبقى"),
+    "rule all": ("all are kept", "همه می‌مانند", "الكل يبقى"),
+    # a death, or mourning
+    "bereaved": ("Bereavement", "سوگ", "حِداد"),
+    "advise bereaved": (
+        "Be gentle: there was a death. Only answer what they ask.",
+        "با ملایمت: سوگی پیش آمده است. فقط به پرسش پاسخ دهید.",
+        "بلطف: هناك حالة وفاة. أجب عن السؤال فقط.",
+    ),
     # the timeline
     "of traits": ("{} traits", "{} ویژگی", "{} من السمات"),
     "of items": ("{} items", "{} قلم", "{} من الأصناف"),

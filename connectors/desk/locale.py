@@ -25,6 +25,9 @@ MOST_TEXT = 160
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co"})
 _KEPT = frozenset("\n\t\u200c\u200d")
 
+# Marks that begin words of a direction; U+2069 ends them.
+_RUNS = {"ltr": "\u2066", "rtl": "\u2067"}
+
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
 # Days before each month of the Persian year: six of 31, five of 30.
@@ -108,12 +111,25 @@ class Locale:
         """Return the direction of writing."""
         return "ltr" if self.language == "en" else "rtl"
 
+    @property
+    def comma(self) -> str:
+        """Return what stands between the parts of a list."""
+        return ", " if self.language == "en" else "، "
+
+    def own(self, text: str) -> str:
+        """Return our words so that they run in the page's direction, whatever strangers' words are among them."""
+        return f"{_RUNS[self.direction]}{text}\u2069"
+
     def word(self, key: str) -> str:
         """Return a word of the page; one that no table has is a stranger's, made readable."""
         row = WORDS.get(key)
         if row is None:
             return plain(key).replace("_", " ")
         return row[LANGUAGES.index(self.language)]
+
+    def named(self, key: str) -> str:
+        """Return a word that may be a stranger's, so that digits after it keep their own direction: CRM · ۳ شهریور."""
+        return f"\u2068{self.word(key)}\u2069"
 
     def digits(self, text: str) -> str:
         """Return a number's text in the language's digits."""
@@ -159,5 +175,4 @@ class Locale:
 
     def moment(self, at_ms: int) -> str:
         """Return day and time."""
-        comma = ", " if self.language == "en" else "، "
-        return f"{self.date(at_ms)}{comma}{self.clock(at_ms)}"
+        return f"{self.date(at_ms)}{self.comma}{self.clock(at_ms)}"

@@ -18,7 +18,7 @@ from connectors.gateway.customers import Lookup, node_of
 from connectors.gateway.keys import Key
 from connectors.gateway.refusal import Refusal
 from connectors.operate.told import rulings_of
-from schemas.identifiers import KINDS, NODE_BYTES, IdentifierError
+from schemas.identifiers import NODE_BYTES, IdentifierError
 
 _HERE = Path(__file__).parent
 
@@ -40,9 +40,6 @@ _HEADERS = {
 }
 _YEAR_S = 365 * 86_400
 
-# Kinds tried for a text that is neither an address nor a number, strongest first.
-_TRIED = tuple(kind for kind in KINDS if kind not in {"email", "phone", "customer_id"})
-
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -60,6 +57,8 @@ class Desk:
     def __init__(self, access: Access, lookup: Lookup, *, secret: bytes, secure: bool) -> None:
         self._access = access
         self._lookup = lookup
+        # Kinds tried for a text that is neither an address nor a number, strongest first.
+        self._tried = tuple(kind for kind in lookup.kinds if kind not in {"email", "phone"})
         self._sessions = Sessions(secret)
         self._secure = secure
         self._templates = jinja2.Environment(
@@ -160,7 +159,7 @@ class Desk:
 
     async def _find(self, text: str) -> dict[str, Any] | None:
         """Return the profile of whoever a text names, as the first kind of identifier that fits."""
-        kinds = ["email"] if "@" in text else ["phone", *_TRIED]
+        kinds = ["email"] if "@" in text else ["phone", *self._tried]
         if len(text) == 2 * NODE_BYTES and (found := await self._by_hex(text)):
             return found
         for kind in kinds:

@@ -17,8 +17,8 @@ MOST_DOTS = 14
 _COLUMN, _ROW, _MARGIN, _TOP = 250, 62, 78, 24
 # A line bends within so much after its dot, then runs straight, with its words above.
 _BEND = 50
-# Characters of a value, and of a line's words, that fit.
-_VALUE, _WORDS = 22, 26
+# Characters of a value, and of who said it on a line, that fit; the date has 12.
+_VALUE, _WHO = 22, 14
 
 
 class Dot(NamedTuple):
@@ -127,8 +127,8 @@ def _line(start: tuple[int, int], end: tuple[int, int], tie: Tie, locale: Locale
     bend = x + way * _BEND
     path = f"M{x} {y} C{bend} {y} {x} {to_y} {bend} {to_y} L{to_x} {to_y}"
     who = locale.word(tie.source) if tie.source else locale.word("operator")
-    words = plain(f"{who} · {locale.date(tie.at_ms)}", _WORDS)
-    return Line(path, f"\u2068{words}\u2069", (bend + to_x) // 2, to_y - 7)
+    words = f"\u2068{plain(who, _WHO)}\u2069 · {locale.date(tie.at_ms)}"
+    return Line(path, locale.own(words), (bend + to_x) // 2, to_y - 7)
 
 
 def _words(member: Mapping[str, Any], locale: Locale) -> tuple[str, str, str]:

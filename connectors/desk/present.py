@@ -14,7 +14,7 @@ MOST_TIMELINE = 20
 # Mood in [-1, 1] from which on each word holds, and where risk becomes medium and high: thirds an agent can act upon.
 _MOODS = ((-0.5, "angry"), (-0.15, "unhappy"), (0.15, "neutral"), (0.5, "content"), (9.0, "happy"))
 _RISKS = ((0.3, "low"), (0.6, "medium"), (9.0, "high"))
-_FLAGS = ("do_not_contact", "complained", "suspicious", "vip")
+_FLAGS = ("bereaved", "do_not_contact", "complained", "suspicious", "vip")
 
 
 class Answer(NamedTuple):
@@ -36,7 +36,7 @@ def page(profile: Profile, locale: Locale, rulings: Rulings) -> dict[str, Any]:
     return {
         "name": _name(profile, locale),
         "who": _who(profile, locale),
-        "badges": [(flag, locale.word(flag)) for flag in _FLAGS if profile["flags"][flag]],
+        "badges": [(flag, locale.word(flag)) for flag in _FLAGS if profile["flags"].get(flag)],
         "answers": _answers(profile, locale),
         "advice": [locale.word(key) for key in _advice(profile)],
         "decision": _decision(profile, locale),
@@ -114,12 +114,12 @@ def _intent(scores: Mapping[str, Any], locale: Locale) -> Answer:
 
 
 def _advice(profile: Profile) -> list[str]:
-    found = []
+    found = ["advise bereaved"] if profile["flags"].get("bereaved") else []
     if profile["flags"]["complained"]:
         found.append("advise complaint")
     if profile["activity"]["open_tickets"]:
         found.append("advise ticket")
-    if profile["flags"]["do_not_contact"]:
+    if profile["flags"]["do_not_contact"] and not profile["flags"].get("bereaved"):
         found.append("advise quiet")
     elif profile["activity"]["cart"] and not found:
         found.append("advise cart")
@@ -202,7 +202,7 @@ def _consent(profile: Profile, locale: Locale) -> Listing:
         Line(
             f"{locale.word(state['purpose'])} · {locale.word(state['channel'])}",
             locale.word("granted" if state["granted"] else "withdrawn"),
-            f"{locale.date(state['at_ms'])} · {locale.word(state['source'])}",
+            f"{locale.date(state['at_ms'])} · {locale.named(state['source'])}",
             "good" if state["granted"] else "alert",
         )
         for state in profile["consent"]
@@ -229,9 +229,8 @@ def _traits(profile: Profile, locale: Locale) -> Listing:
 
 def _trait_line(name: str, trait: Mapping[str, Any], locale: Locale) -> Line:
     """Return a field with who said it and when, and what else was said."""
-    told = f"{locale.word(trait['source'])} · {locale.date(trait['at_ms'])}"
+    told = f"{locale.named(trait['source'])} · {locale.date(trait['at_ms'])}"
     others = [f"\u2068{plain(other['value'], 40)}\u2069" for other in trait.get("others", ())[:3]]
     if others:
-        comma = ", " if locale.language == "en" else "، "
-        told += f" · {locale.word('lost values').format(comma.join(others))}"
+        told += f" · {locale.word('lost values').format(locale.comma.join(others))}"
     return Line(locale.word(name), plain(trait["value"]), told)

@@ -20,7 +20,7 @@ def said(entry: Mapping[str, Any], locale: Locale) -> str:
         found = form.fullmatch(summary)
         if found is not None:
             return say(found, locale)
-    return summary
+    return _isolated(summary)
 
 
 def _number(text: str, locale: Locale) -> str:

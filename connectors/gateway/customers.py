@@ -62,6 +62,11 @@ class Lookup:
         """
         return await self.by_node(self.node(kind, value))
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of identifiers that the rules know, strongest first."""
+        return self._rules.priority
+
     def node(self, kind: str, value: str) -> bytes:
         """Return an identifier's node.
 

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, Producer
 from connectors.operate.graph import Profile
 from connectors.operate.rulings import Ruling, outcome_of, to_kafka
 from connectors.serve.keys import ViewKeys
-from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError, normalise
+from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError
 from streams.settings import Settings
 
 # How long Kafka may take to keep a ruling, and Redis to answer, in seconds: a person waits.
@@ -31,11 +31,12 @@ class Session:
 
     Parameters
     ----------
-    settings : ``node_key``, Kafka and Redis are needed
+    settings : ``node_key``, Kafka and Redis are needed; the rules of identity are those of every other door
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._rules = settings.identity_rules()
         self._hasher = Hasher(settings.secret("node_key"))
         self._keys = ViewKeys(settings.topic_prefix)
         url = settings.redis.get_secret_value()
@@ -53,7 +54,7 @@ class Session:
         if not colon:
             raise IdentifierError("bad-form", "write KIND:VALUE, for example email:sara@example.com, or node:HEX")
         if kind != "node":
-            return self._hasher.node(normalise(kind, value, region=self._settings.region))
+            return self._hasher.node(self._rules.normalise(kind, value))
         try:
             node = bytes.fromhex(value)
         except ValueError:

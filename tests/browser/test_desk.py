@@ -159,7 +159,14 @@ def test_hostile_data_is_inert(shop: Shop, agent: webdriver.Chrome) -> None:
     [
         (
             "en",
-            ("Why is this one person?", "written as Sara@Example.COM", "operator", "has a new owner", "too many of"),
+            (
+                "Why is this one person?",
+                "written as Sara@Example.COM",
+                "operator",
+                "has a new owner",
+                "too many of",
+                "not kept: Karaj",
+            ),
         ),
         ("fa", ("چرا این یک نفر است؟", "نوشته‌شده به شکل Sara@Example.COM", "اپراتور", "has a new owner", "معلق")),
         ("ar", ("لماذا هذا شخص واحد؟", "كُتب Sara@Example.COM", "مشغّل", "has a new owner", "معلّق")),
@@ -180,6 +187,8 @@ def test_why_this_is_one_person(shop: Shop, agent: webdriver.Chrome, language: s
     assert len(agent.find_elements(By.CSS_SELECTOR, ".graph text.tie")) == 4
     assert len(agent.find_elements(By.CSS_SELECTOR, ".graph circle.suspended")) == 1
     assert agent.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    details = agent.find_elements(By.CSS_SELECTOR, "dd small bdi")
+    assert {detail.get_attribute("dir") for detail in details} == {"ltr" if language == "en" else "rtl"}
     overlaps = agent.execute_script(_OVERLAPS)
     assert overlaps == []
     agent.execute_script("document.querySelector('[data-part=\"why\"]').mark = 'same'")

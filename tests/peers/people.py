@@ -178,6 +178,8 @@ def tied(number: int = 1, *, ruling: str = "r1") -> dict[str, Any]:
         chapter("split", b"p" * 16, {"reason": "ruling", "signal_id": ruling, "ruling": ruling}, 20),
     ]
     refusals = [refusal("user_id", "s-7", 7), refusal("cut", ruling, 20)]
+    lost = {"value": "Karaj", "source": "web", "at_ms": now - 95 * DAY_MS, "signal_id": "s-95", "times": 2}
+    whole["traits"]["city"] |= {"signal_id": "s-90", "times": 3, "rule": "trusted", "others": [lost]}
     codec = codec_of("profile")
     return codec.decode(codec.encode({**whole, "ties": ties, "story": story, "refusals": refusals}))
 
