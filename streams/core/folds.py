@@ -25,7 +25,7 @@ from streams.core.fading import ORDERS_30D, RESPONSES_30D, Weights
 from streams.core.interest import drop_cleared, fold_behaviour
 from streams.core.mood import mood_of
 from streams.core.survival import shortened, state
-from streams.core.tallies import MAX_TEXT, add, complain, count, count_at, feel
+from streams.core.tallies import MAX_TEXT, add, complain, count, count_at, feel, oldest
 from streams.core.vocabulary import RESPONSES, TICKET_CLOSED, is_complaint_reason, role_of
 from streams.core.windows import forget_currency, spend
 
@@ -202,7 +202,7 @@ def _note_ticket(facet: Facet, service: Service, reason: str, at_ms: int) -> Non
     old = facet.tickets.get(name)
     facet.tickets[name] = ticket if old is None else join_tickets(old, ticket)
     if len(facet.tickets) > MAX_TICKETS:
-        del facet.tickets[min(facet.tickets, key=lambda key: (facet.tickets[key].at_ms, key))]
+        del facet.tickets[oldest(facet.tickets)]
 
 
 def join_tickets(one: Ticket, other: Ticket) -> Ticket:
@@ -257,7 +257,7 @@ def state_trait(facet: Facet, name: str, value: str, signal: Signal, at_ms: int)
     if old is None:
         traits[name] = Trait(shortened(value), signal["source"], at_ms, signal["id"])
         if len(traits) > MAX_TRAITS:
-            del traits[min(traits, key=lambda key: (key in PROTECTED_TRAITS, traits[key].at_ms, key))]
+            del traits[oldest(traits, PROTECTED_TRAITS)]
     else:
         traits[name] = state(old, shortened(value), signal["source"], at_ms, signal["id"])
 

@@ -3,7 +3,7 @@
 from schemas.views import Signal
 from streams.core.facet_state import MAX_CART, MAX_RECENT, CartLine, Facet, Seen
 from streams.core.fading import SEARCHES_7D, VIEWS_7D, Weights
-from streams.core.tallies import MAX_TEXT, add, complain, count
+from streams.core.tallies import MAX_TEXT, add, complain, count, oldest
 from streams.core.vocabulary import role_of
 
 
@@ -76,7 +76,7 @@ def _put_line(facet: Facet, item: str, line: CartLine) -> None:
     if old is None or line_order(line) > line_order(old):
         facet.cart[item] = line
     if len(facet.cart) > MAX_CART:
-        del facet.cart[min(facet.cart, key=lambda name: (facet.cart[name].at_ms, name))]
+        del facet.cart[oldest(facet.cart)]
 
 
 def line_order(line: CartLine) -> tuple[int, int, int]:

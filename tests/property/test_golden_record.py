@@ -13,7 +13,9 @@ from streams.core.facet_state import Facet
 from streams.core.features import vector
 from streams.core.golden_record import merge
 from streams.core.profile import profile_of
+from streams.core.rules import KEEPS, Rules
 from streams.core.state import Member, Root, decode, encode
+from streams.core.survival import survivors
 from tests.unit.streams.core.making import (
     DAY,
     HOUR,
@@ -197,6 +199,9 @@ def test_a_golden_record_is_the_same_whatever_order_its_facets_are_in(groups: li
     assert _plain(merge(one, NOW)) == _plain(merge(other, NOW))
     assert vector(merge(one, NOW)) == pytest.approx(vector(merge(other, NOW)))
     assert profile_of(one, merge(one, NOW)) == profile_of(other, merge(other, NOW))
+    for keep in KEEPS:
+        rules = Rules(dict.fromkeys("abcde", keep), trust={"crm": 1})
+        assert profile_of(one, merge(one, NOW, rules)) == profile_of(other, merge(other, NOW, rules))
 
 
 @IN_ANY_ORDER
@@ -231,6 +236,9 @@ def test_nothing_is_lost_or_doubled_by_a_merge(groups: list[list[Signal]]) -> No
     assert merged.history.decayed == pytest.approx(single.history.decayed)
     assert merged.value == single.value
     assert _plain(merged.traits) == _plain(single.traits)
+    for keep in KEEPS:
+        rules = Rules(dict.fromkeys("abcde", keep), trust={"crm": 1})
+        assert _plain(survivors(merged.traits, rules)) == _plain(survivors(single.traits, rules))
     # Looks in the same millisecond: a facet orders them by text, the merge by node.
     assert sorted(merged.activity.viewed) == sorted(single.activity.viewed)
     assert _plain(merged.activity.cart) == _plain(single.activity.cart)
