@@ -38,6 +38,9 @@ from streams.core.turn import ProtocolError, Stage, Turn, is_refused
 
 # Pointers lead to ever smaller roots, and a customer's identifiers are limited: a chain this long is a circle.
 MAX_HOPS = 1_000
+# After so many hops a message goes through the log even on its own partition, so that news there is read first: real
+# chains are short, since pointers are shortened.
+REST_AFTER_HOPS = 16
 
 
 def _on_rule(turn: Turn, rule: Rule) -> None:
@@ -188,7 +191,9 @@ def onward(record: Alias | Root, aimed: bytes, message: Message) -> Step:
 def _onward(message: Message, to: bytes) -> Message:
     if message.hops >= MAX_HOPS:
         raise ProtocolError(f"forwarded {message.hops} times, last by {message.to.hex()} to {to.hex()}")
-    return message._replace(to=to, hops=message.hops + 1, by_log=False)
+    # In the middle of a split's news pointers may form a circle, until the next message in the log is read.
+    hops = message.hops + 1
+    return message._replace(to=to, hops=hops, by_log=hops % REST_AFTER_HOPS == 0)
 
 
 def shorten(root: Root, via: bytes, hops: int) -> tuple[Message, ...]:

