@@ -2,7 +2,7 @@
 
 Refusal
 ├── 400 bad-json, missing-field, too-large (Segment's paths), invalid (strict mode), bad-identifier
-│       bad-kind, bad-other, bad-reason, personal-reason, bad-ruling-id, unknown-field, not-an-object (rulings)
+│       bad-kind, bad-other, bad-reason, personal-reason, bad-by, bad-ruling-id, unknown-field, not-an-object (rulings)
 ├── 401 unauthorised
 ├── 403 forbidden, origin-not-allowed
 ├── 404 not-found            405 method-not-allowed

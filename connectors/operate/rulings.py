@@ -24,6 +24,9 @@ OF_TWO = frozenset({"cut", "merge"})
 # Characters of a reason: "yes" says why nobody, and a page is a report that belongs into the ticket.
 MIN_REASON, MAX_REASON = 3, 500
 
+# Characters of a name: it is shown on every page of the customer.
+MAX_BY = 80
+
 # Digits in a row, whatever stands between them, from which on a number is a phone's, a card's or a person's: the
 # shortest mobile numbers with their area have nine. Tickets and orders have fewer; dates are taken out before.
 _MOST_DIGITS = 8
@@ -47,7 +50,7 @@ class Ruling:
     Raises
     ------
     RulingError
-        bad-kind, bad-other, bad-reason, personal-reason
+        bad-kind, bad-other, bad-reason, personal-reason, bad-by
     """
 
     id: str
@@ -61,6 +64,8 @@ class Ruling:
     def __post_init__(self) -> None:
         check_kind(self.kind)
         check_reason(self.reason)
+        if not 1 <= len(self.by) <= MAX_BY or not self.by.isprintable():
+            raise RulingError("bad-by", f"say who rules in 1 to {MAX_BY} printable characters")
         if self.kind in OF_TWO and len(self.other) != NODE_BYTES:
             raise RulingError("bad-other", f"a {self.kind} is about two identifiers: name the other one")
         if self.kind not in OF_TWO and self.other:
