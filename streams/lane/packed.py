@@ -11,6 +11,7 @@ from collections.abc import Iterator
 _EMPTY, _GONE, _FIRST = 0, 1, 2
 # The bit of a row's length byte that is the caller's own mark.
 _MARK = 0x80
+_LENGTH = tuple(bytes((length,)) for length in range(256))
 # 2/3: linear probing then looks at two places in the mean for what is there, and at five for what is not.
 _FULL_OF_3 = 2
 
@@ -80,31 +81,32 @@ class PackedTable:
         if len(key) != self._key_bytes or len(value) > self.room:
             raise ValueError(f"a row takes {self._key_bytes} + {self.room} bytes, not {len(key)} + {len(value)}")
         place = self._place(key)
-        before = None
-        if place >= 0:
-            at = (self._index[place] - _FIRST) * self._width
-            before = self._read(at)
-        else:
-            at = self._new_row(~place)
-            self._rows[at : at + self._key_bytes] = key
+        if place < 0:
+            self._add(~place, key, value, mark=mark)
+            return None
+        at = (self._index[place] - _FIRST) * self._width
+        before = self._read(at)
         begin = at + self._key_bytes
         self._rows[begin] = len(value) | (_MARK if mark else 0)
         self._rows[begin + 1 : begin + 1 + len(value)] = value
-        if before is None and 3 * (self._live + self._gone) > _FULL_OF_3 * len(self._index):
-            self._reindex()
         return before
 
-    def _new_row(self, place: int) -> int:
-        if self._index[place] == _GONE:
+    def _add(self, place: int, key: bytes, value: bytes, *, mark: bool) -> None:
+        """Write a new row whole: recovery does little else, five times per customer."""
+        index, width = self._index, self._width
+        if index[place] == _GONE:
             self._gone -= 1
         self._live += 1
+        line = (key + _LENGTH[len(value) | (_MARK if mark else 0)] + value).ljust(width, b"\0")
         if self._free:
             row = self._free.pop()
+            self._rows[row * width : (row + 1) * width] = line
         else:
-            row = len(self._rows) // self._width
-            self._rows += bytes(self._width)
-        self._index[place] = row + _FIRST
-        return row * self._width
+            row = len(self._rows) // width
+            self._rows += line
+        index[place] = row + _FIRST
+        if 3 * (self._live + self._gone) > _FULL_OF_3 * len(index):
+            self._reindex()
 
     def pop(self, key: bytes) -> tuple[bytes, bool] | None:
         """Remove a key; return what was there."""

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 CHUNK = 10_000
 POLL_S = 0.02
 WATERMARK_S = 30.0
+# 16 MB instead of librdkafka's 64 per partition: the broker is ahead of us all the same, and a worker's memory after
+# recovery is what its peak was.
+AHEAD_KB = 16_384
 
 
 class Source(NamedTuple):
@@ -101,6 +104,7 @@ def replay(
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
             "fetch.wait.max.ms": config.fetch_wait_ms,
+            "queued.max.messages.kbytes": AHEAD_KB,
         },
         logger=log,
     )

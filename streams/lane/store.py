@@ -24,6 +24,8 @@ _ROOM = 31
 _LONGEST_KEY = 64
 # 2 MB per partition: four hundred golden records that were just written, and may be again, are not squeezed each time.
 YOUNG_BYTES = 2_000_000
+# 2,500 changes at once come from recovery's chunks only: a batch of 1,000 signals changes some 1,100 records.
+_RECOVERED = 2_500
 
 
 class Store(Protocol):
@@ -111,10 +113,12 @@ class MemoryStore:
 
     def write(self, changes: Changes, offset: int, due: Due = NO_DUE) -> None:  # noqa: ARG002 - timers are in memory
         """Apply committed changes."""
+        # What recovery reads is not young: it is squeezed at once.
+        young = self._most_young > 0 and len(changes) < _RECOVERED
         with self._lock:
             for key, value in changes.items():
                 if self._packs(key):
-                    self._set(key, value)
+                    self._set(key, value, young=young)
                 elif value is None:
                     self._others.pop(key, None)
                 else:
@@ -129,15 +133,17 @@ class MemoryStore:
             self._table = PackedTable(len(key), _ROOM)
         return len(key) == self._key_bytes and not key.startswith(LANE_KEY_PREFIX)
 
-    def _set(self, key: bytes, value: bytes | None) -> None:
+    def _set(self, key: bytes, value: bytes | None, *, young: bool) -> None:
         table = cast("PackedTable", self._table)
-        young = self._young.pop(key, None)
-        if young is not None:
-            self._young_bytes -= len(young)
+        was_young = self._young.pop(key, None)
+        if was_young is not None:
+            self._young_bytes -= len(was_young)
         if value is None:
             before = table.pop(key)
         elif len(value) <= _ROOM:
             before = table.put(key, value)
+        elif not young:
+            before = table.put(key, self._squeezed(value), mark=True)
         else:
             before = table.put(key, b"", mark=True)
             self._young[key] = value
@@ -153,8 +159,12 @@ class MemoryStore:
                 return
             value = self._young.pop(key)
             self._young_bytes -= len(value)
-            how, packed = self._squeezer.squeeze(value)
-            table.put(key, _PLACE.pack(*self._slabs.put(packed), how), mark=True)
+            table.put(key, self._squeezed(value), mark=True)
+
+    def _squeezed(self, value: bytes) -> bytes:
+        """Squeeze a value into a slab; return what says where and how."""
+        how, packed = self._squeezer.squeeze(value)
+        return _PLACE.pack(*self._slabs.put(packed), how)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over all keys of the job."""

@@ -120,6 +120,17 @@ def test_memory_store_takes_places_again(make_records: Callable[[int], list[byte
     assert len(store._table._rows) == 50 * 48
 
 
+def test_what_recovery_reads_is_squeezed_at_once(make_records: Callable[[int], list[bytes]]) -> None:
+    """A chunk of recovery is far larger than what may be young: it must not lie in memory as it came."""
+    store = MemoryStore(Squeezer())
+    changes = {b"%016d" % n: value for n, value in enumerate(make_records(2_500))}
+    store.write(dict(list(changes.items())[:1_000]), 1)
+    assert len(store._young) == 1_000
+    store.write(changes, 2)
+    assert (store._young, store._young_bytes) == ({}, 0)
+    assert dict(store.items()) == changes
+
+
 def test_a_million_pointers_cost_sixty_bytes_each() -> None:
     store = MemoryStore(Squeezer())
     store.write({b"%016d" % n: b"a pointer of thirty bytes size." for n in range(100_000)}, 1)
