@@ -68,7 +68,7 @@ def note(facet: Facet, code: int, at_ms: int) -> None:
 
     Notes
     -----
-    About 0.5 us; 10 more when a facet's newest day ends.
+    About 0.5 us; 2 more when a facet's newest day ends, and 0.1 for each sum of money that it keeps.
     """
     day, ms = divmod(at_ms, DAY_MS)
     windows = facet.windows
@@ -114,13 +114,17 @@ def is_too_late(facet: Facet, at_ms: int) -> bool:
 
 def _turn(windows: Windows, newest_day: int) -> None:
     """Begin a day: hours become days when they leave the week, days go when they leave all windows."""
+    before, days = windows.newest_day, windows.days
     windows.newest_day = newest_day
     oldest, in_hours = newest_day - KEPT_DAYS, newest_day - _IN_HOURS
-    for day in [day for day in windows.days if day < in_hours]:
-        if day < oldest:
-            del windows.days[day]
-        else:
-            windows.days[day] = _whole_day(windows.days[day])
+    if newest_day - before > KEPT_DAYS:
+        days.clear()
+    else:  # only the days that pass an edge are looked at, not all that are kept
+        for day in range(before - KEPT_DAYS, oldest):
+            days.pop(day, None)
+        for day in range(before - _IN_HOURS, min(in_hours, before + 1)):
+            if day in days:
+                days[day] = _whole_day(days[day])
     for currency, purse in list(windows.spent.items()):
         kept: dict[int, int] = {}
         for hour, amount in purse.items():
