@@ -83,6 +83,7 @@ class Partition(Generic[V]):
         self.transactions = transactions
         self.position = Position()
         self.timers = Timers()
+        self._timers_loaded = False
         self._dated = stage.due_ms is not never_due
         # Keys that recovery found without a due time beside them: it lies in their values.
         self._undated: set[bytes] = set()
@@ -114,10 +115,12 @@ class Partition(Generic[V]):
     def open(self) -> None:
         """Fence earlier owners: called before the state is recovered, so nothing can be added to it behind us."""
         self.transactions.open()
-        self.timers.rebuild(self.store.due())
 
     def source(self) -> Source:
-        """Return what recovery is to read: the changelog, into the store and the timers."""
+        """Return what recovery is to read: the changelog, into the store and the timers that outlived the process."""
+        if not self._timers_loaded:  # once: a recovery that is taken up again goes on with what it has
+            self.timers.rebuild(self.store.due())
+            self._timers_loaded = True
         return Source(self.changelog, self.number, self.store, self.timers, self._undated if self._dated else None)
 
     def become_ready(self) -> int:
