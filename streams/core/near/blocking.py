@@ -25,7 +25,7 @@ def keys(card: Card) -> tuple[str, ...]:
 
     Notes
     -----
-    Pure; about 10 us; a card with fewer than two traits has none.
+    Pure; about 25 us; a card with fewer than two traits has none.
     """
     names = sorted({sound(each) for each in (card.given, card.surname) if each})
     initials = "".join(sorted(each[0] for each in (card.given, card.surname) if each))

@@ -111,6 +111,7 @@ def test_a_date_of_birth_is_its_digits_in_one_calendar(written: str, digits: str
         (SURNAME, {"given_name": "Harrington", "surname": "Sara"}, SAME),
         (BIRTH, {"birth_date": "1984-12-05"}, NEAR),
         (BIRTH, {"birth_date": "1984-05-13"}, NEAR),
+        (BIRTH, {"birth_date": "1948-05-12"}, NEAR),
         (BIRTH, {"birth_date": "1984-06-13"}, SIMILAR),
         (BIRTH, {"birth_date": "1951-11-30"}, DIFFERS),
         (LINE, {"address_1": "12 Mill Lnae"}, NEAR),
