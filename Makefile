@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-i
 # More arguments for pytest, as in `make test ARGS="tests/unit -x"`.
 ARGS ?=
 
-.PHONY: help setup setup-test up demo demo-short test lint chaos chaos-short evaluate bench lock clean
+.PHONY: help setup setup-test up demo demo-short test lint chaos chaos-short evaluate fuzz mutants bench lock clean
 
 help: ## this page
 	@echo "Sada: real-time customer listening and engagement on Kafka."
@@ -111,6 +111,12 @@ chaos-short: setup ## the same in two minutes, as in CI
 
 evaluate: setup ## the Instacart sample through the running system: churn AUC and log loss beside references
 	@$(BIN)/sada evaluate instacart
+
+fuzz: $(VENV)/.stamp-sada ## a million random worlds of identity, each held to every property (ARGS="--graphs 10000" for fewer)
+	@$(BIN)/python -m tests.property.fuzz $(ARGS)
+
+mutants: $(VENV)/.stamp-sada ## break every rule of the identity protocol once and see which property notices
+	@$(BIN)/python -m tests.property.mutants
 
 bench: setup ## measure throughput, latency, memory and recovery, beside stock Faust, Quix Streams and Kafka Streams
 	@$(BIN)/python -m tests.bench $(ARGS)

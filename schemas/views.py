@@ -11,6 +11,7 @@ class IdentifierView(TypedDict):
 
     kind: str
     value: str
+    original: NotRequired[str]
 
 
 class Behaviour(TypedDict, total=False):

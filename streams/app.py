@@ -121,7 +121,8 @@ def run_worker(settings: Settings) -> int:
             wire.codec(topic.name)  # the registry is asked now, not in the middle of a batch
     scorers = LiveScorers(settings.secret("snapshot_key"))
     catalogue = LiveCatalogue()
-    record_rules = load_rules(settings.rules, settings.identity_rules())
+    identity = settings.identity_rules()
+    record_rules = load_rules(settings.rules, identity)
     rules = LabelRules(
         anchor=settings.churn_anchor,
         churn_horizon_ms=1_000 * settings.churn_horizon_s,
@@ -129,7 +130,7 @@ def run_worker(settings: Settings) -> int:
     )
 
     def brain() -> Brain:
-        return Brain(scorers.current, catalogue.current, labels=rules, rules=record_rules)
+        return Brain(scorers.current, catalogue.current, identity=identity, labels=rules, rules=record_rules)
 
     config = lane_config(settings)
     stages = [make(settings, wire, brain) for make in STAGES.values()]

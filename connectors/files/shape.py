@@ -164,7 +164,7 @@ class Shaper:
             "name": self._rules.signal,
             "channel": self._rules.channel,
             "source": self._source,
-            "identifiers": [{"kind": i.kind, "value": i.value} for i in identifiers],
+            "identifiers": [{"kind": i.kind, "value": i.value, "original": i.original} for i in identifiers],
             "occurred_at_ms": occurred_at_ms,
             "original_at_ms": occurred_at_ms,
             "received_at_ms": received_at_ms,

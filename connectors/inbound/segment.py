@@ -148,7 +148,7 @@ def _signal(
         "name": parsed.name,
         "channel": "outcome" if parsed.kind == "outcome" else channel,
         "source": source.name,
-        "identifiers": [{"kind": i.kind, "value": i.value} for i in identifiers],
+        "identifiers": [{"kind": i.kind, "value": i.value, "original": i.original} for i in identifiers],
         "occurred_at_ms": occurred_ms(received, sent, original),
         "original_at_ms": original,
         "sent_at_ms": sent,

@@ -51,7 +51,7 @@ def parse(item: object, _: str | None, arrival: Arrival, source: Source) -> tupl
         "name": snake(needed(item.get("name"), "name")) or str(kind),
         "channel": _channel(item, str(kind), source),
         "source": source.name,
-        "identifiers": [{"kind": i.kind, "value": i.value} for i in identifiers],
+        "identifiers": [{"kind": i.kind, "value": i.value, "original": i.original} for i in identifiers],
         "occurred_at_ms": occurred_ms(arrival.received_at_ms, sent, original),
         "original_at_ms": original,
         "sent_at_ms": sent,

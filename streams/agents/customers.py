@@ -5,13 +5,14 @@ profile. Everything that is decided is decided in ``streams.core``; here it is f
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, cast
 
 import msgspec
 
 from schemas import topics
+from schemas.identifiers import Identifier
 from schemas.views import Signal
 from schemas.wire import WireError
 from streams.agents.naming import Named, Namer
@@ -268,11 +269,12 @@ class _Run:
         if fresh is not None:
             self.changed.add(root.node)
             self.touched[root.node] = fresh
-        if named.others:
+        others = self._that_may_tie(named, signal["source"]) if named.others else ()
+        if others:
             step = identity.claim(
                 root,
                 named.node,
-                named.others,
+                others,
                 signal_id=signal["id"],
                 source=signal["source"],
                 now_ms=self.stream_ms,
@@ -280,6 +282,15 @@ class _Run:
             )
             if step.changed:
                 self._step(root.node, step)
+
+    def _that_may_tie(self, named: Named, source: str) -> Sequence[tuple[bytes, Identifier]]:
+        """Return the other identifiers that the rules let a source tie to the signal's own."""
+        if named.identifier is None:
+            return ()
+        own, may_link = named.identifier.kind, self.brain.identity.may_link
+        others = [(node, other) for node, other in named.others if may_link(own, other.kind, source)]
+        self.noted["link-not-trusted"] += len(named.others) - len(others)
+        return others
 
     def _profile(self, node: bytes, fresh: GoldenRecord | None) -> Output:
         root = cast("Root", self.records[node])

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from schemas.identifiers import NODE_BYTES, Forms, Hasher, Identifier, IdentifierError
+from schemas.identifiers import MAX_VALUE, NODE_BYTES, Forms, Hasher, Identifier, IdentifierError
 from schemas.identity_rules import IdentityRules
 from schemas.topics import signals
 from schemas.views import Signal
@@ -76,6 +76,9 @@ class Namer:
             except IdentifierError as exc:
                 unusable.append(exc.code)
                 continue
+            original = given.get("original")
+            if original:  # a door has normalised it
+                identifier = identifier._replace(original=original[:MAX_VALUE])
             found.setdefault(node, identifier)  # of two spellings of one, the first is its original
         if not found:
             reasons = ", ".join(sorted(set(unusable))) or "there is none"

@@ -385,6 +385,13 @@ def _with(module: object, name: str, value: object, call: Callable[..., None], *
         setattr(module, name, original)
 
 
+# What only a rare order of messages shows: worlds that `make fuzz` has found.
+PINNED: dict[str, tuple[str, int, int]] = {
+    "what circles does not wait for the news": ("all at once", 11, 1383),
+    "a promise is given before a cut is lifted": ("all at once", 20, 1592),
+}
+
+
 def catch(name: str) -> str | None:
     """Break one rule and play worlds until a property notices; return which, None when none does."""
     monkeypatch = pytest.MonkeyPatch()
@@ -392,6 +399,8 @@ def catch(name: str) -> str | None:
     try:
         if name in OF_LINKING:
             fuzz(WORLDS)
+        elif name in PINNED:
+            play(*PINNED[name])
         else:
             for number in range(WORLDS):
                 for scenario in SCENARIOS:

@@ -23,7 +23,7 @@ SIGNAL: dict[str, Any] = {
     "name": "order_completed",
     "channel": "web",
     "source": "shop",
-    "identifiers": [{"kind": "user_id", "value": "u1"}],
+    "identifiers": [{"kind": "user_id", "value": "u1", "original": ""}],
     "occurred_at_ms": 1,
     "original_at_ms": None,
     "sent_at_ms": 5,
@@ -78,6 +78,8 @@ def test_the_current_schema_is_the_newest_release(name: str) -> None:
 def test_schemas_hold_nothing_that_can_explode(name: str) -> None:
     """No recursion, no zero-width items, no decimals, and unions of records only at the top."""
 
+    known: set[str] = set()
+
     def walk(schema: Any, path: tuple[str, ...], *, top: bool) -> None:
         if isinstance(schema, list):
             records = [b for b in schema if isinstance(b, dict) and b["type"] == "record"]
@@ -88,6 +90,7 @@ def test_schemas_hold_nothing_that_can_explode(name: str) -> None:
             assert "logicalType" not in schema, path
             if schema["type"] == "record":
                 assert schema["name"] not in path, f"{path} recurs"
+                known.add(f"sada.{schema['name']}")
                 for part in schema["fields"]:
                     walk(part["type"], (*path, schema["name"]), top=len(path) == 0)
             elif schema["type"] == "array":
@@ -95,6 +98,8 @@ def test_schemas_hold_nothing_that_can_explode(name: str) -> None:
                 walk(schema["items"], path, top=False)
             elif schema["type"] == "map":
                 walk(schema["values"], path, top=False)
+        elif schema in known:  # a record that stands elsewhere, too
+            assert schema.removeprefix("sada.") not in path, f"{path} recurs"
         else:
             assert schema in {"null", "string", "bytes", "int", "long", "float", "double", "boolean"}, (path, schema)
 

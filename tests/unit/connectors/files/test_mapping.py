@@ -156,7 +156,7 @@ def test_transforms_maps_prefixes_defaults(tmp_path: Path) -> None:
     assert transaction is not None
     assert (transaction["currency"], transaction["coupon"]) == ("TRY", "x-tea")
     assert transaction["amount_minor"] == 120_050
-    assert signal["identifiers"] == [{"kind": "phone", "value": "+989123456789"}]
+    assert signal["identifiers"] == [{"kind": "phone", "value": "+989123456789", "original": "۰۹۱۲ ۳۴۵ ۶۷۸۹"}]
     assert make.shape([row(customer="09123456789")], NOW_MS).signal["transaction"]["currency"] == "EUR"  # type: ignore[index]  # it is there
 
 

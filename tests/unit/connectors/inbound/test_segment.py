@@ -135,7 +135,7 @@ def test_a_useless_identifier_costs_only_itself() -> None:
         SHOP,
     )
     assert identifiers == [Identifier("anonymous_id", "a1")]
-    assert found["identifiers"] == [{"kind": "anonymous_id", "value": "a1"}]
+    assert found["identifiers"] == [{"kind": "anonymous_id", "value": "a1", "original": ""}]
     with pytest.raises(PayloadError, match=r"names nobody.*characters") as caught:
         parse({"userId": "unknown", "anonymousId": "x" * 10_000, "event": "E"}, "track", Arrival(NOW), SHOP)
     assert caught.value.code == "no-identifier"
