@@ -14,8 +14,8 @@ import msgspec
 from schemas.names import sound
 from streams.core.near.card import Card
 
-# Most keys of one card: what one change of a record costs in messages. A full card has 15.
-MAX_KEYS = 16
+# Most keys of one card: what one change of a record costs in messages. A full card has them all.
+MAX_KEYS = 15
 
 
 def keys(card: Card) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def keys(card: Card) -> tuple[str, ...]:
     made += [("hp", card.house, postcode), ("hs", card.house, sound(card.suburb))]
     if len(names) == 2:
         made.append(("nn", *names))
-    return tuple(dict.fromkeys("\0".join(key) for key in made if all(key)))[:MAX_KEYS]
+    return tuple(dict.fromkeys("\0".join(key) for key in made if all(key)))
 
 
 def marked(card: Card) -> tuple[Card, tuple[str, ...]]:

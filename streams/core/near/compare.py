@@ -153,7 +153,7 @@ def _crossed(a: str, a_other: str, b: str, b_other: str) -> tuple[int, int, int]
     if first <= DIFFERS or other <= DIFFERS:
         swapped = _text(a, b_other) if a and b_other else UNKNOWN
         swapped_other = _text(a_other, b) if a_other and b else UNKNOWN
-        best = swapped if swapped >= swapped_other else swapped_other
+        best = max(swapped, swapped_other)
         if best >= NEAR and best >= max(first, other) and swapped + swapped_other > first + other:
             return min(swapped, swapped_other), best, DIFFERS
     return first, other, SAME if first >= SIMILAR or other >= SIMILAR else UNKNOWN

@@ -8,7 +8,7 @@ import pytest
 from streams.core.near import learner as learning
 from streams.core.near.block import MAX_CARDS, Block, Proposal, leave, visit
 from streams.core.near.blocking import MAX_KEYS, keys, marked
-from streams.core.near.card import Card, birth_digits, card
+from streams.core.near.card import MAX_VALUE, TRAITS, Card, birth_digits, card
 from streams.core.near.cluster import BORNE, REVIEW, borne
 from streams.core.near.compare import (
     BIRTH,
@@ -137,8 +137,14 @@ def test_a_given_name_that_is_the_others_surname_is_a_shared_surname_and_no_shar
     assert (pattern[GIVEN], pattern[SURNAME], pattern[NAMES_ORDER]) == (DIFFERS, SAME, DIFFERS)
 
 
-def test_a_full_card_has_no_key_cut_off() -> None:
-    assert 12 <= len(keys(of(A))) < MAX_KEYS
+def test_texts_on_a_card_are_cut() -> None:
+    found = card(A, dict.fromkeys(TRAITS, "ab" * 60))
+    texts = (found.given, found.surname, found.line, found.other_line, found.suburb, found.postcode, found.state)
+    assert {len(each) for each in (*texts, found.country, found.email)} == {MAX_VALUE}
+
+
+def test_a_full_card_has_the_most_keys_that_any_has() -> None:
+    assert len(keys(of(A))) == MAX_KEYS
 
 
 @pytest.mark.parametrize(
@@ -244,6 +250,28 @@ def test_a_rare_surname_that_agrees_says_more() -> None:
         for one in [card(A, {"given_name": "Zoe", "surname": surname})]
     ]
     assert beliefs[0] < beliefs[1]
+
+
+def test_a_rare_given_name_speaks_for_one_person_and_not_for_a_family() -> None:
+    stream = Stream()
+    for number in range(400):
+        traits = {"given_name": f"g{number}" if number % 2 else "Ali", "surname": f"s{number}", "postcode": f"{number}"}
+        stream.arrive(card(number.to_bytes(16), traits))
+    rarities = [learning._frequency(stream.learner, GIVEN, card(A, {"given_name": each})) for each in ("Ali", "Zoe")]
+    assert rarities[1] < 1 < rarities[0]
+    assert rarities[1] >= learning.RAREST
+    frequent, rare = (
+        believe(stream.learner, compare(one, one), one)
+        for name in ("Ali", "Zoe")
+        for one in [of(A, given_name=name, birth_date="", email="")]
+    )
+    assert rare.match / rare.household > 2 * frequent.match / frequent.household
+
+
+def test_a_value_nobody_has_seen_is_rare_to_a_bound() -> None:
+    learner = begin()
+    learner.cards = 10**6
+    assert learning._frequency(learner, SURNAME, of(A)) == learning.RAREST
 
 
 def test_terms_are_bounded_and_the_frequent_ones_stay() -> None:
