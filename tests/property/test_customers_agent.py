@@ -1,116 +1,20 @@
 """The customers agent as a whole, over several partitions, in any batching and any interleaving."""
 
 import random
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.scorers import ScorerSet
 from schemas import topics
-from schemas.codecs import Codecs
-from schemas.identifiers import Hasher, Identifier, strongest
+from schemas.identifiers import Identifier, strongest
 from schemas.identity_rules import IdentityRules
 from schemas.views import Signal
-from streams.agents.customers import Customers, stage
-from streams.agents.naming import Namer
-from streams.agents.outgoing import Wire
-from streams.agents.routing import Owner
-from streams.agents.tally import Tally
-from streams.core import customer, facet, state
-from streams.core.customer import Brain
+from streams.core import customer, facet
 from streams.core.facet_state import Facet
-from streams.core.state import Alias, NodeRecord, Root
-from streams.lane.job import Batch, Output, Record
-
-START_MS = 1_700_000_000_000
-HASHER = Hasher(b"k" * 32)
-UNLIMITED = IdentityRules({})
-WIRE = Wire(Codecs(lambda name: name))
-
-
-def page_view(number: int, names: Sequence[tuple[str, str]], at_ms: int, *, source: str = "shop") -> bytes:
-    """Return a signal's bytes."""
-    return WIRE.codec("signals.web").encode(
-        {
-            "id": f"m{number}",
-            "kind": "behaviour",
-            "name": "product_viewed",
-            "channel": "web",
-            "source": source,
-            "identifiers": [{"kind": kind, "value": value} for kind, value in names],
-            "occurred_at_ms": at_ms,
-            "received_at_ms": at_ms + 10,
-            "behaviour": {"item_id": "i1"},
-            "context": {},
-        }
-    )
-
-
-class Cluster:
-    """Partitions in memory: each has its state and its queues; records travel as the lane's outputs say."""
-
-    def __init__(self, partitions: int, rules: IdentityRules = UNLIMITED) -> None:
-        brain = Brain(ScorerSet(), identity=rules)
-        self.owner = Owner(partitions)
-        self.agent = Customers(
-            wire=WIRE, namer=Namer(HASHER, None), owner=self.owner, brain=lambda: brain, tally=Tally()
-        )
-        self.stage = stage(self.agent, max_batch=100)
-        self.states: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
-        self.queues: list[list[Record]] = [[] for _ in range(partitions)]
-        self.stream_ms = [0] * partitions
-        self.offset = 0
-        self.outputs: list[Output] = []
-
-    def write(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
-        """Append a record to a partition."""
-        self.offset += 1
-        self.queues[partition].append(Record(topic, partition, self.offset, START_MS + 10**9, key, value))
-
-    def step(self, partition: int, size: int) -> None:
-        """Run one batch of a partition and commit it."""
-        records, self.queues[partition] = self.queues[partition][:size], self.queues[partition][size:]
-        held = {key: self.stage.decode(raw) for key, raw in self.states[partition].items()}
-        stream_ms = self.stream_ms[partition]
-        due = [key for key, value in held.items() if (at := self.stage.due_ms(value)) and at <= stream_ms]
-        result = self.agent(held, Batch(partition, records, due, stream_ms))
-        for key, value in result.changes.items():
-            assert value is not None
-            assert self.owner.partition_of(key) == partition
-            self.states[partition][key] = self.stage.encode(value)
-        self.stream_ms[partition] = max(stream_ms, result.stream_ms or 0)
-        self.outputs += [*result.outputs, *(self.stage.dead_letter(failure) for failure in result.failures)]
-        for output in result.outputs:
-            if output.topic == topics.INBOX:
-                assert output.key is not None
-                self.write(output.topic, self.owner.partition_of(output.key), output.key, output.value)
-
-    def run(self, rnd: random.Random) -> None:
-        """Run batches of random partitions and sizes until nothing is queued."""
-        for _ in range(100_000):
-            waiting = [number for number, queue in enumerate(self.queues) if queue]
-            if not waiting:
-                return
-            self.step(rnd.choice(waiting), rnd.randint(1, 20))
-        pytest.fail("the partitions keep each other busy")
-
-    def records(self) -> dict[bytes, NodeRecord]:
-        """Return the records of all partitions."""
-        return {key: state.decode(raw) for held in self.states for key, raw in held.items()}
-
-    def roots(self) -> list[Root]:
-        """Return all customers."""
-        return [record for record in self.records().values() if isinstance(record, Root)]
-
-    def of(self, topic: str) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
-        """Return what was written to a topic, decoded."""
-        for output in self.outputs:
-            if output.topic == topic:
-                yield output.key, None if output.value is None else WIRE.codec(topic).decode(output.value)
-
+from streams.core.state import Alias
+from tests.property.cluster import HASHER, START_MS, Cluster, page_view, ruling
 
 KINDS = ("user_id", "email", "anonymous_id")
 PEOPLE = st.tuples(st.sampled_from(KINDS), st.integers(0, 5)).map(
@@ -250,6 +154,9 @@ BAD: dict[str, tuple[str, bytes | None, str]] = {
     "nobody usable": ("signals.web", page_view(1, [("user_id", "null"), ("email", "x")], START_MS), "no-identifier"),
     "an id of 10 kB": ("signals.web", page_view(1, [("user_id", "u" * 10_000)], START_MS), "bad-identifiers"),
     "a forged inbox message": (topics.INBOX, b"\xc3\x01garbage!!", "unknown-schema"),
+    "a ruling that is none": (topics.RULINGS, ruling("banish", b"n" * 16), "bad-ruling"),
+    "a ruling on nobody": (topics.RULINGS, ruling("split", b"n"), "bad-ruling"),
+    "a cut of one": (topics.RULINGS, ruling("cut", b"n" * 16), "bad-ruling"),
     "a tick that is none": (topics.TICKS, b"soon", "bad-frame"),
 }
 
