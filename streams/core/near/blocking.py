@@ -25,7 +25,7 @@ def keys(card: Card) -> tuple[str, ...]:
 
     Notes
     -----
-    Pure; about 25 us; a card with fewer than two traits has none.
+    Pure; about 25 us; a card with one trait has none, unless it is a phone number.
     """
     names = sorted({sound(each) for each in (card.given, card.surname) if each})
     initials = "".join(sorted(each[0] for each in (card.given, card.surname) if each))

@@ -164,6 +164,44 @@ def test_cards_with_mistakes_in_several_traits_still_meet(changes: dict[str, str
     assert set(keys(of(A))) & set(keys(of(B, **changes)))
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "stranger"),
+    [
+        (
+            {"given_name": "Sara", "surname": "Smith"},
+            {"given_name": "Smith", "surname": "سارا"},
+            {"given_name": "Sara", "surname": "Jones"},
+        ),
+        (
+            {"house_number": "7", "postcode": "1234"},
+            {"house_number": "7", "postcode": "1243"},
+            {"house_number": "8", "postcode": "1234"},
+        ),
+        (
+            {"house_number": "7", "suburb": "York"},
+            {"house_number": "7", "suburb": "Yorck"},
+            {"house_number": "7", "suburb": "Bath"},
+        ),
+        ({"phone": "+15551234567"}, {"phone": "5551234567"}, {"phone": "5551234568"}),
+        (
+            {"birth_date": "1984-05-12", "surname": "Smith"},
+            {"birth_date": "1984-12-05", "given_name": "Smith"},
+            {"birth_date": "1984-12-06", "surname": "Smith"},
+        ),
+        (
+            {"birth_date": "1984-05-12", "postcode": "1234"},
+            {"birth_date": "1984-05-12", "postcode": "1243"},
+            {"birth_date": "1984-05-12", "postcode": "1235"},
+        ),
+    ],
+)
+def test_each_kind_of_key_survives_its_mistake_and_parts_strangers(
+    one: dict[str, str], other: dict[str, str], stranger: dict[str, str]
+) -> None:
+    assert set(keys(card(A, one))) & set(keys(card(B, other)))
+    assert not set(keys(card(A, one))) & set(keys(card(B, stranger)))
+
+
 def test_one_trait_alone_is_no_key() -> None:
     assert keys(card(A, {"surname": "Smith"})) == ()
 
