@@ -3,8 +3,9 @@
 import msgspec
 
 from streams.core import ties
+from streams.core.claims import hold_claim, remember_also
 from streams.core.cuts import lift
-from streams.core.handshake import advance, hold_claim, remember_also, take_asked, tie
+from streams.core.handshake import advance, take_asked, tie
 from streams.core.kept import unite
 from streams.core.links import Absorb, Joined, Merged
 from streams.core.state import Chapter, Claim, Ordered, Promise, Root, decode

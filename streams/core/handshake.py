@@ -25,6 +25,7 @@ Why it ends and why no limit is ever broken:
 from collections.abc import Mapping
 
 from streams.core import split, ties
+from streams.core.claims import link_of, place_claims
 from streams.core.cuts import SUSPENDED, count, forbids
 from streams.core.limits import add
 from streams.core.links import Absorb, Answer, Compress, Joined, Link, Propose
@@ -44,18 +45,14 @@ from streams.core.state import (
 )
 from streams.core.suspend import names_too_many
 from streams.core.turn import (
-    MAX_ALSO,
     MAX_ASKED,
-    MAX_CLAIMS,
     MAX_ORDERED,
     MAX_WAITING,
-    RETRY_AFTER_MS,
     ProtocolError,
     Stage,
     Turn,
     count_offers,
     count_sure,
-    is_refused,
     is_tied,
     proof_of_link,
     rank,
@@ -77,7 +74,7 @@ def advance(turn: Turn) -> None:
         if not is_tied(root):
             _propose(turn)
     elif _answer_asked(turn):
-        _place_claims(turn)
+        place_claims(turn)
 
 
 def _propose(turn: Turn, *, releases: bool = False) -> None:
@@ -131,69 +128,6 @@ def _forbidden(turn: Turn, counts: Mapping[str, int], asked: Asked) -> str | Non
     if turn.root.members[asked.proof.ours].suspended_at_ms:  # since it was asked
         return SUSPENDED
     return forbids(turn.rules, counts, asked.counts)
-
-
-def _place_claims(turn: Turn) -> None:
-    """Send the links that are held, each with an offer, as far as there is room."""
-    root = turn.root
-    held = [(node, claim) for node, claim in root.claims.items() if claim.stage == Stage.HELD]
-    if not held:
-        return
-    members = count(root)
-    taken = add(count_sure(root), count_offers(root))
-    for node, claim in held:
-        one = {claim.kind: 1}
-        limit = None if claim.ruling else forbids(turn.rules, members, one)
-        if limit is not None:
-            proof = Proof(claim.by, node, claim.signal_id, claim.source)
-            refuse(turn, proof, node, limit)
-            turn.note_refusal(proof, limit)
-        elif claim.ruling or not forbids(turn.rules, taken, one):
-            taken = add(taken, one)
-            claim.stage, claim.at_ms = Stage.OFFERED, turn.now_ms
-            turn.send(node, _link(root, Proof(claim.by, node, claim.signal_id, claim.source, claim.ruling), offer=True))
-
-
-def _link(root: Root, proof: Proof, *, offer: bool) -> Link:
-    return Link(
-        root.node,
-        root.created_at_ms,
-        proof.theirs,
-        count(root),
-        offer=offer,
-        signal_id=proof.signal_id,
-        by=proof.ours,
-        source=proof.source,
-        ruling=proof.ruling,
-    )
-
-
-def hold_claim(turn: Turn, node: bytes, claim: Claim) -> bool:
-    """Take up an identifier that a signal named; return whether there is anything to send."""
-    root = turn.root
-    pending = root.claims.get(node)
-    if node in root.members or is_refused(root, node, turn.now_ms):
-        return False
-    if pending is not None and (pending.stage != Stage.SETTLING or turn.now_ms - pending.at_ms < RETRY_AFTER_MS):
-        remember_also(pending, claim, turn.now_ms)
-        return False
-    if pending is None and len(root.claims) >= MAX_CLAIMS:
-        settling = next((n for n, claim in root.claims.items() if claim.stage == Stage.SETTLING), None)
-        if settling is None:
-            turn.postpone(node, Proof(claim.by, node, claim.signal_id))
-            return False
-        del root.claims[settling]
-    root.claims[node] = claim
-    return True
-
-
-def remember_also(pending: Claim, claim: Claim, now_ms: int) -> None:
-    """Keep with a claim that is under way what another claim on the same identifier has stated."""
-    pending.ruling = pending.ruling or claim.ruling
-    more = {claim.by: Tie(claim.ruling or claim.signal_id, claim.source, now_ms), **claim.also}
-    for by, stated in more.items():
-        if by != pending.by and len(pending.also) < MAX_ALSO:
-            pending.also.setdefault(by, stated)
 
 
 def on_link(turn: Turn, link: Link) -> None:
@@ -363,7 +297,7 @@ def tie(turn: Turn, other: bytes, link: Waiting) -> None:
     if _wants_to(root, other) and not proof.ruling:
         return
     if (link.created_at_ms, other) > rank(root):
-        turn.send(other, _link(root, proof, offer=False))
+        turn.send(other, link_of(root, proof, offer=False))
     elif proof.ruling or len(root.waiting) < MAX_WAITING:
         root.waiting[other] = link
     else:

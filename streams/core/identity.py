@@ -13,7 +13,7 @@ from typing import Any
 
 from schemas.identifiers import Identifier
 from schemas.identity_rules import IdentityRules
-from streams.core import handshake, split, ties
+from streams.core import claims, handshake, split, ties
 from streams.core.absorb import on_absorb
 from streams.core.found import become_root, repoint
 from streams.core.links import (
@@ -118,7 +118,7 @@ def claim(
             continue
         kind, value, original = identifier
         held = Claim(kind, value, signal_id, now_ms, Stage.HELD, by, source, original)
-        links |= handshake.hold_claim(turn, node, held)
+        links |= claims.hold_claim(turn, node, held)
     if links:
         handshake.advance(turn)
     return turn.step()._replace(changed=news or links)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.core import absorb, cuts, found, handshake, identity, kept, links, split, suspend, ties, turn
+from streams.core import absorb, claims, cuts, found, handshake, identity, kept, links, split, suspend, ties, turn
 from streams.core.limits import add, broken_limit, count_members
 from streams.core.links import (
     Absorb,
@@ -35,7 +35,7 @@ from tests.property.identity_world import ViolationError, fuzz
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
 # Where a function of the protocol may be named.
-PARTS = (absorb, cuts, found, handshake, identity, kept, links, split, suspend, ties, turn)
+PARTS = (absorb, claims, cuts, found, handshake, identity, kept, links, split, suspend, ties, turn)
 # Each mutation is found within the first few hundred worlds, most within ten.
 WORLDS = 2_500
 
@@ -84,7 +84,7 @@ def advance_although_it_moves(turn_: Turn) -> None:
         if proposal is None and not turn.is_tied(turn_.root):
             handshake._propose(turn_)
     elif handshake._answer_asked(turn_):
-        handshake._place_claims(turn_)
+        claims.place_claims(turn_)
     turn_.root.proposal = turn_.root.proposal or proposal
 
 
@@ -169,10 +169,10 @@ OF_LINKING: dict[str, Mutation] = {
     "a root with a proposal open takes on more": replaced(handshake, "advance", lambda _: advance_although_it_moves),
     "promises are not counted": replaced(turn, "count_sure", lambda _: count_members),
     "offers are not counted": replaced(turn, "count_offers", lambda _: lambda root: {}),
-    "limits are not checked": replaced(handshake, "forbids", lambda _: lambda *args: None),
+    "limits are not checked": replaced(cuts, "forbids", lambda _: lambda *args: None),
     "a proposal is refused for what may lapse": replaced(handshake, "_answer_asked", lambda _: refuse_what_might_fit),
     "a claim is refused for what is only promised": lambda monkeypatch: monkeypatch.setattr(
-        handshake, "count", turn.count_sure
+        claims, "count", turn.count_sure
     ),
     "equal times are not told apart by node": replaced(turn, "rank", lambda _: lambda root: (root.created_at_ms, b"")),
     "the rank is the node alone": replaced(turn, "rank", lambda _: lambda root: (0, root.node)),
@@ -234,7 +234,7 @@ OF_LINKING: dict[str, Mutation] = {
         ),
     ),
     "a refusal is not remembered": replaced(turn, "remember", lambda _: lambda *args: None),
-    "a refused link is asked again": replaced(handshake, "hold_claim", ask_again),
+    "a refused link is asked again": replaced(claims, "hold_claim", ask_again),
     "a merge is not told": turns(absorb, "on_absorb", forget_events(Merged)),
     "a member's move is not told": turns(absorb, "on_absorb", forget_events(Joined)),
     "a new member is not told": turns(handshake, "on_answer", forget_events(Joined)),
@@ -327,7 +327,7 @@ OF_UNDOING: dict[str, Mutation] = {
     "a merge leaves no tie": replaced(ties, "prove", lambda _: lambda *args: None),
     "further ties are not kept": replaced(ties, "bind_more", lambda _: lambda *args: False),
     "a claim under way leaves no tie": replaced(ties, "bind_claim", lambda _: lambda *args: None),
-    "a second claim on one identifier is forgotten": replaced(handshake, "remember_also", lambda _: lambda *args: None),
+    "a second claim on one identifier is forgotten": replaced(claims, "remember_also", lambda _: lambda *args: None),
     "the cut tie still counts": replaced(
         ties, "parts", lambda original: lambda root, *, without=(), cut=b"": original(root, without=without)
     ),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.identifiers import KINDS, Identifier
 from schemas.identity_rules import IdentityRules
-from streams.core import handshake
+from streams.core import claims, handshake
 from streams.core.turn import RETRY_AFTER_MS
 from tests.property.identity_world import NO_LIMITS, TIGHT, Graph, World, fuzz, play, random_graph
 
@@ -52,7 +52,8 @@ def test_a_repeated_signal_costs_no_handshake(graph: Graph, seed: int, rules: Id
 @pytest.mark.parametrize("bound", [1, 2])
 def test_full_lists_put_off_and_lose_nothing(bound: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every bounded list holds only one or two, later signals bring about what was put off."""
-    for name in ("MAX_CLAIMS", "MAX_WAITING", "MAX_ASKED"):
+    monkeypatch.setattr(claims, "MAX_CLAIMS", bound)
+    for name in ("MAX_WAITING", "MAX_ASKED"):
         monkeypatch.setattr(handshake, name, bound)
     put_off = 0
     for number in range(250):

@@ -7,9 +7,9 @@ import pytest
 from schemas.identifiers import Identifier
 from schemas.identity_rules import IdentityRules
 from schemas.wire import codec_of
-from streams.core import handshake, identity, turn
+from streams.core import claims, handshake, identity, turn
+from streams.core.claims import hold_claim
 from streams.core.facet_state import Facet
-from streams.core.handshake import hold_claim
 from streams.core.limits import count_members
 from streams.core.links import (
     Absorb,
@@ -317,7 +317,7 @@ def test_too_many_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_many_claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handshake, "MAX_CLAIMS", 1)
+    monkeypatch.setattr(claims, "MAX_CLAIMS", 1)
     asker = root(A)
     claim(asker, N)
     assert claim(asker, C) == Step(asker, (), (Postponed(A, C, "s1"),), changed=False)
