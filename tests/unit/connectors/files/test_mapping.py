@@ -30,7 +30,13 @@ def rules(tmp_path: Path, changes: dict[str, Any]) -> Rules:
 
 
 def shaper(found: Rules, columns: Any = None, region: str | None = None) -> Shaper:
-    return Shaper(found, columns or by_position(HEADER.split(",")), lambda row: row, hasher=HASHER, identity=IdentityRules(forms=Forms(region=region)))
+    return Shaper(
+        found,
+        columns or by_position(HEADER.split(",")),
+        lambda row: row,
+        hasher=HASHER,
+        identity=IdentityRules(forms=Forms(region=region)),
+    )
 
 
 def row(**cells: str) -> list[str]:
