@@ -23,7 +23,7 @@ from streams.core import identity, split, state
 from streams.core.customer import Brain, Effects, observe, pass_time
 from streams.core.errors import SignalError
 from streams.core.golden_record import merge
-from streams.core.links import Deliver, Event, Message, Rule, Step, from_wire
+from streams.core.links import Deliver, Event, Merged, Message, Rule, Step, from_wire
 from streams.core.profile import profile_of
 from streams.core.state import NodeRecord, Root
 from streams.core.turn import ProtocolError
@@ -104,6 +104,9 @@ class _Run:
         outputs += of_events(wire, self.events, self.stream_ms)
         outputs += of_effects(wire, self.effects)
         outputs += [self._profile(node, fresh) for node, fresh in self.touched.items()]
+        merged = {event.customer for event in self.events if isinstance(event, Merged)}
+        sizes = [len(root.members) for node in merged if isinstance(root := self.records.get(node), Root)]
+        self.agent.tally.merged(sizes)
         self.agent.tally.batch(self.effects, self.events, self.noted, self.failures)
         return Result(
             changes={key: self.records[key] for key in self.changed},

@@ -51,6 +51,13 @@ UNKNOWN_OUTCOMES = Counter(
     "sada_outcomes_unknown_total", "Outcomes of actions that the customer's record does not know."
 )
 
+# Members after a merge: a person has a handful, a family device a dozen, and beyond that strangers are being joined.
+MEMBERS = Histogram(
+    "sada_merged_customer_members",
+    "Identifiers of a customer after it has taken in another.",
+    buckets=(2, 3, 5, 8, 13, 21, 34, 55, 89),
+)
+
 _EVENTS = {
     Joined: "joined",
     Merged: "merged",
@@ -76,6 +83,11 @@ class Tally:
                 return "other"
             self._sources.add(source)
         return source
+
+    def merged(self, members: Iterable[int]) -> None:
+        """Note how many identifiers customers have after a merge."""
+        for count in members:
+            MEMBERS.observe(count)
 
     def batch(
         self, effects: Effects, events: Iterable[Event], noted: Mapping[str, int], failures: Sequence[Failure]

@@ -22,7 +22,7 @@ _MAKES_ONE = re.compile(r"^from prometheus_client import .*\b(Counter|Gauge|Hist
 
 # Values that rules or board match; test_prometheus.py sees that the code says them. Any other label is "x".
 VALUES: dict[str, tuple[str, ...]] = {
-    "event": ("merged", "refused", "delivered", "failed", "bounced"),
+    "event": ("merged", "refused", "suspended", "delivered", "failed", "bounced"),
     "group": ("treated", "control"),
     "hold": ("", "no-consent"),
     "result": ("unauthorised", "accepted"),
