@@ -30,7 +30,7 @@ A whole one, for order lines of which several rows make one order:
     context: {time_zone: {const: Asia/Tehran}}
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -188,8 +188,12 @@ def _fields(record: Mapping[str, Any]) -> dict[str, Field]:
     return found
 
 
-def load(path: Path) -> Rules:
+def load(path: Path, kinds: Sequence[str] = KINDS) -> Rules:
     """Read and check a mapping.
+
+    Parameters
+    ----------
+    kinds : of identifiers that there are, as identity.yaml declares them
 
     Raises
     ------
@@ -198,13 +202,13 @@ def load(path: Path) -> Rules:
     """
     located = read(path)
     rules = convert(located, Rules)
-    faults = [*_check_head(located, rules), *_check_payload(located, rules)]
+    faults = [*_check_head(located, rules, kinds), *_check_payload(located, rules)]
     if faults:
         raise FileError("\n".join(faults))
     return rules
 
 
-def _check_head(located: Located, rules: Rules) -> list[str]:
+def _check_head(located: Located, rules: Rules, kinds: Sequence[str]) -> list[str]:
     faults = []
     if rules.kind not in SIGNAL_KINDS:
         faults.append(located.fault(("kind",), f"must be one of {', '.join(SIGNAL_KINDS)}"))
@@ -212,8 +216,8 @@ def _check_head(located: Located, rules: Rules) -> list[str]:
         names = ", ".join(c for c in CHANNELS if c != "outcome")
         faults.append(located.fault(("channel",), f"must be one of {names}"))
     for index, who in enumerate(rules.identifiers):
-        if who.kind not in KINDS:
-            faults.append(located.fault(("identifiers", index, "kind"), f"must be one of {', '.join(KINDS)}"))
+        if who.kind not in kinds:
+            faults.append(located.fault(("identifiers", index, "kind"), f"must be one of {', '.join(kinds)}"))
     try:
         ZoneInfo(rules.time.zone)
     except (ZoneInfoNotFoundError, ValueError):

@@ -71,7 +71,7 @@ def run(settings: Settings, options: Options, *, console: Console | None = None)
     console = console or Console(stderr=True)
     if options.rejects is not None and options.rejects.resolve() in (options.file.resolve(), options.mapping.resolve()):
         raise FileError(f"{options.rejects}: rejected rows would overwrite what is imported")
-    rules = load(options.mapping)
+    rules = load(options.mapping, settings.identity_rules().priority)
     reader = reader_of(options.file, rules)
     shaper = _shaper(rules, reader, settings)
     digest = checkpoint.digest_of(options.file, options.mapping)

@@ -13,7 +13,7 @@ from connectors.files.importer import starting_point
 from connectors.files.located import FileError
 from connectors.files.mapping import Rules, load
 from connectors.files.shape import RowError, Shaper, by_name, by_position
-from schemas.identifiers import Forms, Hasher, normalise
+from schemas.identifiers import KINDS, Forms, Hasher, normalise
 from schemas.identity_rules import IdentityRules
 from schemas.wire import codec_of
 from tests.peers.shop_orders import GROUPED, HEADER, ORDERS
@@ -234,3 +234,12 @@ def test_the_grouped_mapping_of_the_documentation_holds(tmp_path: Path) -> None:
     path = tmp_path / "doc.yaml"
     path.write_text("\n".join(line[4:] for line in text.splitlines()))
     assert load(path).name == "shop-orders"
+
+
+def test_kinds_that_identity_yaml_declares_may_be_imported(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.yaml"
+    who = [{"kind": "national_id", "column": "customer"}]
+    path.write_text(yaml.safe_dump({**ORDERS, "identifiers": who}))
+    with pytest.raises(FileError, match="must be one of user_id"):
+        load(path)
+    assert load(path, (*KINDS, "national_id")).identifiers[0].kind == "national_id"
