@@ -35,6 +35,9 @@ MASKED = {
     "session_started_ms": "a session is open at the signal's own moment, and over at the clock's: see updated_at_ms",
     "session_signals": "see session_started_ms",
     "session_channel": "see session_started_ms",
+    "windows": "rolled to updated_at_ms",
+    "channel_windows": "rolled to updated_at_ms",
+    "spent_windows": "rolled to updated_at_ms",
 }
 # The SDK says when it sent, and the gateway takes the error of the client's clock off (received - sent): on one
 # machine some ms of travel. Moments so near one of the history are that one; a busy machine may take seconds.
@@ -128,6 +131,8 @@ def whole(raws: Sequence[Raw]) -> bool:
 def masked(value: Any, ids: Mapping[str, str], at_ms: Sequence[int], name: str = "") -> Any:
     """Return a part of a profile without what must differ."""
     if isinstance(value, dict):
+        if name in MASKED:
+            return dict.fromkeys(value, 0) if name == "spent_windows" else {}
         return {key: masked(part, ids, at_ms, key) for key, part in value.items()}
     if isinstance(value, list):
         return [masked(part, ids, at_ms, name) for part in value]
