@@ -63,12 +63,12 @@ def test_every_call_arrives(door: Door, client: tuple[SegmentClient | RudderClie
     assert errors == []
     by_name = {signal["name"]: signal for signal in found}
     assert sorted(by_name) == ["aliased", "grouped", "identified", "order_completed", "page_viewed", "screen_viewed"]
-    assert {"kind": "email", "value": f"{user}@example.com"} in by_name["identified"]["identifiers"]
+    assert {"kind": "email", "value": f"{user}@example.com", "original": ""} in by_name["identified"]["identifiers"]
     assert by_name["identified"]["traits"]["values"]["city"] == "Shiraz"
     order = by_name["order_completed"]
     assert order["transaction"]["amount_minor"] == 1250
     assert abs(order["occurred_at_ms"] - datetime(2026, 1, 2, tzinfo=UTC).timestamp() * 1000) < 60_000
-    assert {"kind": "anonymous_id", "value": "anon-1"} in by_name["aliased"]["identifiers"]
+    assert {"kind": "anonymous_id", "value": "anon-1", "original": ""} in by_name["aliased"]["identifiers"]
     assert by_name["grouped"]["traits"]["values"]["group_id"] == "g-1"
     assert len({signal["id"] for signal in found}) == 6
 

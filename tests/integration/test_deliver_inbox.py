@@ -145,7 +145,8 @@ async def test_links_of_a_real_letter(bench: Bench, client: Client, tmp_path: Pa
     }
     consent = next(s["consent"] for s in told if s["kind"] == "consent")
     assert (consent["purpose"], consent["channel"], consent["granted"]) == ("marketing", "email", False)
-    assert all(s["identifiers"] == [{"kind": "customer_id", "value": action(1)["customer"].hex()}] for s in told)
+    who = {"kind": "customer_id", "value": action(1)["customer"].hex(), "original": ""}
+    assert all(s["identifiers"] == [who] for s in told)
     for forged in (clicked[:-3] + "AAA", clicked.replace("/c/", "/u/"), "/t/c/" + "A" * 60, "/t/c/%ff", "/t/o/x.gif"):
         assert (await client.get(forged, allow_redirects=False)).status == 404, forged
 

@@ -178,7 +178,7 @@ def test_a_key_binds_its_channel(door: Door) -> None:
     event = _event(userId=None, context={"channel": "web", "traits": {"phone": "۰۹۱۲ ۳۴۵ ۶۷۸۹"}})
     assert door.post("/v1/batch", {"batch": [event]}, key="pos").status_code == 200
     signal = door.signals("pos", lambda s: s["id"] == event["messageId"])[0]
-    assert signal["identifiers"] == [{"kind": "phone", "value": "+989123456789"}]
+    assert signal["identifiers"] == [{"kind": "phone", "value": "+989123456789", "original": "۰۹۱۲ ۳۴۵ ۶۷۸۹"}]
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_signed_by_either_secret(door: Door, secret: str) -> None:
     assert (answer.status_code, answer.json()) == (200, {"success": True})
     found = _tickets(door, payload)[0]
     assert (found["channel"], found["source"]) == ("crm", "standard/crm")
-    assert found["identifiers"] == [{"kind": "email", "value": "sara@example.com"}]
+    assert found["identifiers"] == [{"kind": "email", "value": "sara@example.com", "original": "Sara@Example.com"}]
 
 
 def test_a_replay_is_200_and_counts_once(door: Door) -> None:
@@ -230,7 +230,7 @@ def test_twilio_message(door: Door) -> None:
     assert answer.headers["Content-Type"].startswith("text/xml")
     signal = door.signals("whatsapp", lambda s: s["message"] is not None)[0]
     assert (signal["message"]["direction"], signal["message"]["text"]) == ("inbound", "کجاست؟")
-    assert signal["identifiers"] == [{"kind": "phone", "value": "+989121234567"}]
+    assert signal["identifiers"] == [{"kind": "phone", "value": "+989121234567", "original": ""}]
     altered = requests.post(
         prepared.url or "", data={**form, "Body": "x"}, headers={"X-Twilio-Signature": signature}, timeout=20
     )

@@ -180,7 +180,8 @@ def test_rights_on_topics_are_the_least() -> None:
     """Only the worker writes state; serve writes nothing; deliver cannot read signals."""
     state = {"profiles", "identities", "customers-changelog", "learners-changelog", "models"}
     assert state <= rights("sada-worker", "Write")
-    assert all(topic.startswith("signals.") or topic == "dead-letters" for topic in rights("sada-gateway", "Write"))
+    doors = {topic for topic in TOPICS if topic.startswith("signals.")} | {"dead-letters", "rulings"}
+    assert rights("sada-gateway", "Write") <= doors
     assert rights("sada-serve", "Write") == set()
     assert not any(topic.startswith("signals.") for topic in rights("sada-deliver", "Read"))
     assert rights("sada-gateway", "Read") == set()
@@ -192,7 +193,8 @@ def test_rights_suffice_for_the_loop() -> None:
     assert signals <= rights("sada-gateway", "Write") & rights("sada-worker", "Read")
     assert actions <= rights("sada-worker", "Write") & rights("sada-deliver", "Read")
     assert "signals.outcome" in rights("sada-deliver", "Write")
-    assert {"profiles", "identities"} <= rights("sada-serve", "Read")
+    assert "rulings" in rights("sada-gateway", "Write") & rights("sada-worker", "Read")
+    assert {"profiles", "identities", "rulings", "merges"} <= rights("sada-serve", "Read")
     written_or_read = set.union(*(rights(name, "Write") | rights(name, "Read") for name in WORKLOADS))
     assert written_or_read == set(TOPICS)
 
