@@ -98,6 +98,8 @@ class _Run:
                 self._take(record)
             except (WireError, SignalError) as exc:
                 self.failures.append(Failure(record, exc.code, str(exc)))
+            except ProtocolError as exc:  # pointers that lead nowhere; nothing was changed
+                self.failures.append(Failure(record, "bad-message", str(exc)))
             self._drain()
         wire = self.agent.wire
         outputs = [of_message(wire, message, self.stream_ms) for message in self.travelling]

@@ -11,7 +11,7 @@ from schemas import topics
 from schemas.identifiers import Identifier, strongest
 from schemas.identity_rules import IdentityRules
 from schemas.views import Signal
-from streams.core import customer, facet
+from streams.core import customer, facet, state
 from streams.core.facet_state import Facet
 from streams.core.state import Alias
 from tests.property.cluster import HASHER, START_MS, Cluster, page_view, ruling
@@ -200,3 +200,19 @@ def test_pointers_end_at_roots() -> None:
             record = records[record.to]  # noqa: PLW2901 - following the pointers
             seen += 1
             assert seen <= len(records)
+
+
+def test_pointers_in_a_circle_cost_one_signal_and_stop_nobody() -> None:
+    """It cannot be, so it is tried: the signal that runs in the circle is a dead letter, whole; the next is folded."""
+    cluster = Cluster(1)
+    one, other = HASHER.node(Identifier("user_id", "u1")), HASHER.node(Identifier("user_id", "u2"))
+    cluster.states[0] = {one: state.encode(Alias(other, START_MS)), other: state.encode(Alias(one, START_MS))}
+    lost = page_view(1, [("user_id", "u1")], START_MS)
+    cluster.write("signals.web", 0, None, lost)
+    cluster.write("signals.web", 0, None, page_view(2, [("user_id", "u3")], START_MS + 1))
+    cluster.run(random.Random(1))
+    ((_, letter),) = cluster.of(topics.DEAD_LETTERS)
+    assert letter is not None
+    assert letter["code"] == "bad-message"
+    assert lost in letter["value"]
+    assert [sum(f.signals for f in root.facets.values()) for root in cluster.roots()] == [1]
