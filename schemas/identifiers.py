@@ -229,3 +229,12 @@ def strongest(identifiers: Iterable[Identifier], ranks: Mapping[str, int] = PRIO
         when there is none
     """
     return min(identifiers, key=lambda i: (ranks[i.kind], i.value))
+
+
+def node_of_hex(text: str) -> bytes | None:
+    """Return the node that hexadecimal digits write, or None when they write none."""
+    try:
+        node = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return node if len(node) == NODE_BYTES else None

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, Producer
 from connectors.operate.graph import Profile
 from connectors.operate.rulings import Ruling, outcome_of, to_kafka
 from connectors.serve.keys import ViewKeys
-from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError
+from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError, node_of_hex
 from streams.settings import Settings
 
 # How long Kafka may take to keep a ruling, and Redis to answer, in seconds: a person waits.
@@ -55,11 +55,8 @@ class Session:
             raise IdentifierError("bad-form", "write KIND:VALUE, for example email:sara@example.com, or node:HEX")
         if kind != "node":
             return self._hasher.node(self._rules.normalise(kind, value))
-        try:
-            node = bytes.fromhex(value)
-        except ValueError:
-            node = b""
-        if len(node) != NODE_BYTES:
+        node = node_of_hex(value)
+        if node is None:
             raise IdentifierError("bad-node", f"a node has {2 * NODE_BYTES} hexadecimal digits")
         return node
 

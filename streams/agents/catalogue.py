@@ -12,12 +12,12 @@ from typing import cast
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from prometheus_client import Counter, Gauge
 
+from schemas.document import DocumentError
 from schemas.topics import CATALOGUE
 from schemas.wire import WireError, codec_of
 from streams.agents.broadcast import BroadcastReader
 from streams.core.catalogue import Catalogue
 from streams.core.catalogue_check import load_catalogue
-from streams.core.document import DocumentError
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -76,8 +76,8 @@ def read_file(file: Path) -> "Catalogue":
     DocumentError
         when it cannot be read or is refused, with every problem
     """
+    from schemas.document import MAX_CHARACTERS, DocumentError, Problem  # noqa: PLC0415
     from streams.core.catalogue_check import read_catalogue  # noqa: PLC0415 - loads the compilers
-    from streams.core.document import MAX_CHARACTERS, DocumentError, Problem  # noqa: PLC0415
 
     # At most 4 bytes a character; what is longer is refused without being read.
     limit = 4 * MAX_CHARACTERS
@@ -99,7 +99,7 @@ def read_file(file: Path) -> "Catalogue":
 
 
 def _read(file: Path) -> "Catalogue":
-    from streams.core.document import DocumentError  # noqa: PLC0415
+    from schemas.document import DocumentError  # noqa: PLC0415
 
     try:
         return read_file(file)

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import NamedTuple
 
-from schemas.identifiers import MAX_VALUE, NODE_BYTES, Forms, Hasher, Identifier, IdentifierError
+from schemas.identifiers import MAX_VALUE, NODE_BYTES, Forms, Hasher, Identifier, IdentifierError, node_of_hex
 from schemas.identity_rules import IdentityRules
 from schemas.topics import signals
 from schemas.views import Signal
@@ -93,10 +93,7 @@ class Namer:
 
 
 def _customer_node(value: str) -> bytes:
-    try:
-        node = bytes.fromhex(value)
-    except ValueError:
-        node = b""
-    if len(node) != NODE_BYTES:
+    node = node_of_hex(value)
+    if node is None:
         raise SignalError("bad-customer-id", f"customer_id is not {2 * NODE_BYTES} hexadecimal digits")
     return node

@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
+from schemas.durations import duration_ms
 from schemas.views import Signal
 from streams.core.conditions import Condition, compile_condition
-from streams.core.durations import duration_ms
 from streams.core.moment import Moment, Reader, reader_of
 
 # Where the catalogue leaves something out.

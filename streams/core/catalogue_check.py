@@ -5,7 +5,7 @@ Examples
 >>> read_catalogue("version: 1", "shop.yaml")
 Traceback (most recent call last):
 ...
-streams.core.document.DocumentError: shop.yaml:1:1: document: 'actions' is missing: a list
+schemas.document.DocumentError: shop.yaml:1:1: document: 'actions' is missing: a list
 shop.yaml:1:1: document: 'currency' is missing: ISO 4217; of value and cost
 shop.yaml:1:1: document: 'triggers' is missing: a mapping
 """
@@ -21,11 +21,11 @@ import orjson
 from jsonschema import Draft202012Validator
 
 from schemas.catalogue import catalogue_schema
+from schemas.document import Document, DocumentError, Path, Problem, read_yaml
+from schemas.durations import duration_ms
 from streams.core.catalogue import Catalogue, build, canonical, param_source, version_of
 from streams.core.conditions import ConditionError, compile_condition
 from streams.core.decide import TIMERS
-from streams.core.document import Document, DocumentError, Path, Problem, read_yaml
-from streams.core.durations import duration_ms
 from streams.core.moment import UnknownNameError, reader_of
 from streams.core.quiet import zone
 from streams.core.templates import TemplateError, check_template

@@ -9,10 +9,10 @@ import pytest
 
 from schemas import topics, views
 from schemas.catalogue import catalogue_schema
+from schemas.document import DocumentError, read_yaml
+from schemas.durations import duration_ms
 from streams.core.catalogue import canonical, version_of
 from streams.core.catalogue_check import load_catalogue, read_catalogue
-from streams.core.document import DocumentError, read_yaml
-from streams.core.durations import duration_ms
 from tests.unit.streams.core.deciding import action, catalogue, document, signal, treatment
 
 EXAMPLE = Path(__file__).parents[4] / "deploy/local/catalogue.yaml"
