@@ -239,6 +239,8 @@ def test_twilio_message(door: Door) -> None:
 
 def test_secrets_are_in_no_log(door: Door) -> None:
     """Neither old nor new, nor a signature."""
+    body, headers = _standard(_signal())
+    assert _send(door, body + b" ", headers).status_code == 401
     log = door.log.read_text()
     assert "webhook refused" in log
     assert not any(secret in log for secret in (OLD, NEW, SHOPIFY, TWILIO, "v1,"))
