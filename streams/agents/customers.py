@@ -22,7 +22,7 @@ from streams.agents.tally import Tally
 from streams.core import identity, split, state
 from streams.core.customer import Brain, Effects, observe, pass_time
 from streams.core.errors import SignalError
-from streams.core.golden_record import merge
+from streams.core.golden_record import merge, moment_of
 from streams.core.links import Deliver, Event, Merged, Message, Rule, Step, from_wire
 from streams.core.profile import profile_of
 from streams.core.state import NodeRecord, Root
@@ -145,7 +145,8 @@ class _Run:
     def _let_time_pass(self, node: bytes) -> None:
         record = self._find(node)
         if isinstance(record, Root):
-            self.touched[node] = pass_time(record, self.stream_ms, self.brain, self.effects)
+            pass_time(record, self.stream_ms, self.brain, self.effects)
+            self.touched[node] = None  # what is published is as of its newest signal, not of the timer
             self.changed.add(node)
 
     # ── records ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -299,7 +300,7 @@ class _Run:
 
     def _profile(self, node: bytes, fresh: GoldenRecord | None) -> Output:
         root = cast("Root", self.records[node])
-        record = merge(root, self.stream_ms, self.brain.rules) if fresh is None else fresh
+        record = merge(root, moment_of(root), self.brain.rules) if fresh is None else fresh
         return self.agent.wire.output(topics.PROFILES, node, profile_of(root, record))
 
 

@@ -18,7 +18,7 @@ from streams.core.decide import INTENT_SCORES, WENT_QUIET, Arms, decide, draw_of
 from streams.core.facet import fold, new_facet, remember_contact
 from streams.core.facet_state import Facet
 from streams.core.features import vector as vector_of
-from streams.core.golden_record import merge
+from streams.core.golden_record import merge, moment_of
 from streams.core.labels import CHURN, INTENT, LEFT, STAYED, LabelRules
 from streams.core.moment import Moment, Scores
 from streams.core.quality import note_violation
@@ -117,30 +117,26 @@ def advance(root: Root, now_ms: int, brain: Brain, effects: Effects) -> None:
     effects.attribute(attribution.on_time(root, now_ms))
 
 
-def pass_time(root: Root, now_ms: int, brain: Brain, effects: Effects) -> GoldenRecord | None:
+def pass_time(root: Root, now_ms: int, brain: Brain, effects: Effects) -> None:
     """Let time pass on a timer, and decide when the customer went quiet by that: nothing else would bring it up.
 
     Parameters
     ----------
     root : changed in place
     now_ms : stream time
-
-    Returns
-    -------
-    The golden record when it was folded anew, else None
     """
     before = len(effects.examples)
     advance(root, now_ms, brain, effects)
     left = next((e for e in effects.examples[before:] if e["model"] == CHURN and e["label"] == LEFT), None)
     if left is None or brain.catalogue is None or now_ms - left["labelled_at_ms"] > STALE_AFTER_MS:
-        return None
+        return
     record = merge(root, now_ms, brain.rules)
     vector = vector_of(record)
     scored = brain.scorer.score(vector)
     _keep_scores(root, scored, brain.scorer.versions, now_ms)
     # The contact is kept where the customer was last seen.
     node = max(root.facets, key=lambda node: (root.facets[node].last_ms, node))
-    return _decide(
+    _decide(
         root,
         node,
         timer_signal(WENT_QUIET, left["id"], now_ms),
@@ -211,13 +207,18 @@ def _sample(record: GoldenRecord, effects: Effects) -> None:
 def _judge(
     root: Root, node: bytes, signal: Signal, at_ms: int, *, stream_ms: int, brain: Brain, effects: Effects
 ) -> GoldenRecord:
-    """Score the customer as it now is, open the labels that wait for what comes next, and decide."""
-    record = merge(root, at_ms, brain.rules)
+    """Score the customer as it now is, open the labels that wait for what comes next, and decide.
+
+    "Now" is the newest moment that the record knows of: a signal that comes late turns neither caps nor quiet hours
+    back.
+    """
+    now_ms = moment_of(root)
+    record = merge(root, now_ms, brain.rules)
     _sample(record, effects)
     vector = vector_of(record, signal)
     scored = brain.scorer.score(vector)
     versions = brain.scorer.versions
-    _keep_scores(root, scored, versions, at_ms)
+    _keep_scores(root, scored, versions, now_ms)
     labels.open_labels(
         root,
         node,

@@ -29,6 +29,15 @@ COMPLAINED_AT = 0.5
 _YES = frozenset({"true", "1", "yes", "y", "on", "vip", "bereaved"})
 
 
+def moment_of(root: Root) -> int:
+    """Return the newest time that a customer's record knows of, epoch ms: when its newest signal occurred.
+
+    Whatever is published is as of this moment, not of the clock or of what happened to touch the record last: so the
+    same history makes the same profile, in whatever batches and order it came.
+    """
+    return max((f.faded.at_ms for f in root.facets.values() if f.faded is not None), default=root.created_at_ms)
+
+
 def merge(root: Root, now_ms: int, rules: Rules = NO_RULES) -> GoldenRecord:
     """Return the golden record of a customer at one moment of stream time.
 

@@ -31,19 +31,12 @@ DOORS = ("sdk", "webhook", "import", "producer")
 MASKED = {
     "source": "each door has a name of its own: the key's, the webhook's, the mapping's, the producer's",
     "signal_id": "each door makes its own ids: replaced by the signal's place in the history, which is compared",
-    "updated_at_ms": "a profile holds the moment of its last change: the signal's or the clock's, as batched",
-    "session_started_ms": "a session is open at the signal's own moment, and over at the clock's: see updated_at_ms",
-    "session_signals": "see session_started_ms",
-    "session_channel": "see session_started_ms",
-    "windows": "rolled to updated_at_ms",
-    "channel_windows": "rolled to updated_at_ms",
-    "spent_windows": "rolled to updated_at_ms",
 }
 # The SDK says when it sent, and the gateway takes the error of the client's clock off (received - sent): on one
 # machine some ms of travel. Moments so near one of the history are that one; a busy machine may take seconds.
 NEAR_MS = 60_000
-# Sums fade up to updated_at_ms: of a half-life of 30 days, the 9 hours of the newest signal are 0.9 %.
-ROUNDED = {"mood": 1}
+# Sums fade up to updated_at_ms, which is as near: a minute of a half-life of 30 days is 2e-5.
+ROUNDED = {"mood": 3}
 
 
 class Stack(NamedTuple):

@@ -84,6 +84,13 @@ def test_the_newest_profiles_are_the_customers(
         assert profile is not None
         assert {member["node"] for member in profile["members"]} == set(root.members)
         assert profile["history"]["signals"] == sum(facet.signals for facet in root.facets.values())
+        # As of the newest signal, whatever came last and whatever the partition's stream time was.
+        own = [
+            n
+            for n, names in enumerate(signals)
+            if HASHER.node(strongest(Identifier(*x) for x in names)) in root.members
+        ]
+        assert profile["updated_at_ms"] == START_MS + max(own)
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.randoms(use_true_random=False))
