@@ -215,7 +215,10 @@ def test_claiming_members_is_cheap() -> None:
     asker.ties[A + N] = Tie("s", "shop", 0)
     others = [(N, EMAIL), (N, EMAIL)]
     timer = timeit.Timer(lambda: identity.claim(asker, A, others, signal_id="s", source="shop", now_ms=1, rules=RULES))
-    assert min(timer.repeat(20, 2_000)) / 2_000 < 2e-6
+    # Against forty lookups on the same machine at the same time: it took .75 of theirs when this was written.
+    yardstick = timeit.Timer("for _ in range(40): members.get(key)", globals={"members": asker.members, "key": N})
+    pairs = [(timer.timeit(2_000), yardstick.timeit(2_000)) for _ in range(20)]
+    assert min(mine for mine, _ in pairs) < 2 * min(other for _, other in pairs)
 
 
 def test_who_wants_to_move_takes_on_nothing_new() -> None:
