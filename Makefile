@@ -18,6 +18,8 @@ NODE_MODULES := $(patsubst %/package-lock.json,%/node_modules/.stamp,$(wildcard 
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 # More arguments for pytest, as in `make test ARGS="tests/unit -x"`.
 ARGS ?=
+# Processes that share the tests' files; each has its own broker and Redis, some 1.5 GB. 0: one, without any sharing.
+JOBS ?= 2
 
 .PHONY: help setup setup-test up demo demo-short test lint chaos chaos-short evaluate fuzz mutants bench lock clean
 
@@ -95,7 +97,7 @@ demo-short: setup ## the same with 200 customers and 30 days, as in CI
 # ── proving ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 test: setup-test lint ## everything that must hold: style, types, layering, and all tests on real Kafka and Redis
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.stamp-sada ## style (ruff), types (mypy --strict), layering (import-linter)
 	@$(BIN)/ruff check $(PARTS)

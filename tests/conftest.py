@@ -3,11 +3,19 @@
 import os
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
 from deploy.local.services import kafka_running, redis_running, registry_running
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest: processes share files, and a long one at the end is waited for alone."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])  # stable: what is equally slow stays in its random order
 
 
 @pytest.fixture(scope="session")

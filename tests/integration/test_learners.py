@@ -21,7 +21,7 @@ from streams.agents.broadcast import BroadcastReader
 from streams.agents.learners import decode_state
 from streams.agents.scoring import LiveScorers
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 KEY = bytes(range(32))
 REPO = Path(__file__).parents[2]

@@ -24,7 +24,7 @@ from tests.peers.gateway import PARTITIONS, Door, gateway
 from tests.peers.processes import Raw, environment, records, started
 from tests.peers.same_history import HISTORY, SOURCES, by_import, by_producer, by_sdk, by_webhook, moments
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 DOORS = ("sdk", "webhook", "import", "producer")
 # What must differ between the doors, and why; by the field's name, wherever in a profile it stands.

@@ -61,6 +61,9 @@ class Stack:
         return self.process.wait(60)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     """Start stacks; whatever still runs at the end is stopped."""
