@@ -81,3 +81,11 @@ def link_of(root: Root, proof: Proof, *, offer: bool) -> Link:
         source=proof.source,
         ruling=proof.ruling,
     )
+
+
+def without_value(claim: Claim) -> None:
+    """Forget the value of a claim whose node is somebody's: only a node that nobody holds joins with it.
+
+    So no customer keeps the value of an identifier that is another's, and that other may be erased.
+    """
+    claim.value = claim.original = ""

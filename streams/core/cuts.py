@@ -16,6 +16,7 @@ from streams.core.state import Root
 # Limits of a refusal that no kind of identifier has.
 CUT: Final = "cut"
 SUSPENDED: Final = "suspended"
+ERASED: Final = "erased"
 # Cuts that one identifier may carry: an operator who parts it once more must first say where it does belong.
 MAX_CUTS = 16
 

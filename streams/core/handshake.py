@@ -25,7 +25,7 @@ Why it ends and why no limit is ever broken:
 from collections.abc import Mapping
 
 from streams.core import split, ties
-from streams.core.claims import link_of, place_claims
+from streams.core.claims import link_of, place_claims, without_value
 from streams.core.cuts import SUSPENDED, count, forbids
 from streams.core.limits import add
 from streams.core.links import Absorb, Answer, Compress, Joined, Link, Propose
@@ -70,6 +70,8 @@ def advance(turn: Turn) -> None:
         if is_tied(root):
             return
         split.obey(turn)
+        if turn.record is not root:  # it was erased
+            return
     if root.waiting:
         if not is_tied(root):
             _propose(turn)
@@ -202,7 +204,7 @@ def on_propose(turn: Turn, propose: Propose) -> None:
     root = turn.root
     proof = Proof(propose.theirs, propose.node, propose.signal_id, propose.source, propose.ruling)
     if propose.releases:
-        _release(turn, propose.node)
+        without_value(_release(turn, propose.node))
     asked = Asked(propose.counts, proof)
     if not proof.ruling and _is_suspended(turn, proof.ours, propose.root):
         refuse(turn, proof, propose.root, SUSPENDED)
@@ -260,6 +262,8 @@ def _on_link_answered(turn: Turn, answer: Answer) -> None:
     root = turn.root
     claim = _release(turn, answer.node) if answer.releases else None
     proof = Proof(answer.theirs, answer.node, answer.signal_id, answer.source, answer.ruling)
+    if claim is not None and answer.verdict != "joined":
+        without_value(claim)
     if answer.verdict == "joined" and claim is not None:
         _take_in(turn, answer.node, claim)
     elif answer.verdict == "move":

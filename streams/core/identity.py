@@ -13,13 +13,14 @@ from typing import Any
 
 from schemas.identifiers import Identifier
 from schemas.identity_rules import IdentityRules
-from streams.core import claims, handshake, split, ties
+from streams.core import claims, erasure, handshake, split, ties
 from streams.core.absorb import on_absorb
 from streams.core.found import become_root, repoint
 from streams.core.links import (
     Absorb,
     Answer,
     Compress,
+    Erase,
     Found,
     Joined,
     Link,
@@ -33,7 +34,7 @@ from streams.core.links import (
     Void,
     aim,
 )
-from streams.core.state import Alias, Claim, Member, NodeRecord, Root, Tie
+from streams.core.state import Alias, Claim, Erased, Member, NodeRecord, Root, Tie
 from streams.core.turn import ProtocolError, Stage, Turn, is_refused
 
 # Pointers lead to ever smaller roots, and a customer's identifiers are limited: a chain this long is a circle.
@@ -127,7 +128,7 @@ def claim(
 def handle(record: NodeRecord | None, message: Message, *, now_ms: int, rules: IdentityRules) -> Step:
     """Handle a message at the record of ``message.to``.
 
-    A ``Deliver`` is handled here only at an alias, which forwards it; elsewhere the agent folds its signal.
+    A ``Deliver`` is handled here only at an alias, which forwards it; elsewhere the agent folds or refuses its signal.
 
     Raises
     ------
@@ -136,14 +137,14 @@ def handle(record: NodeRecord | None, message: Message, *, now_ms: int, rules: I
     """
     body = message.body
     if isinstance(record, Alias):
-        if isinstance(body, (Compress, Repoint)):
-            return repoint(record, body, now_ms)
-        if isinstance(body, Found):
-            return become_root(message.to, body, now_ms=now_ms, rules=rules)
-        return forward(record, message)
+        return _at_alias(record, message, now_ms, rules)
     if record is None:
         return _first_contact(message, now_ms)
     aimed = aim(body)
+    if isinstance(record, Erased):
+        if aimed is not None and aimed != message.to:
+            return onward(record, aimed, message)
+        return erasure.at_erased(record, message)
     if aimed is not None and aimed not in record.members:
         return onward(record, aimed, message)
     handler = _HANDLERS.get(type(body))
@@ -154,6 +155,18 @@ def handle(record: NodeRecord | None, message: Message, *, now_ms: int, rules: I
     if isinstance(body, Link) and body.offer:
         turn.messages.extend(shorten(record, body.node, message.hops))
     return turn.step()
+
+
+def _at_alias(alias: Alias, message: Message, now_ms: int, rules: IdentityRules) -> Step:
+    """Handle what is for the alias itself, forward the rest."""
+    match message.body:
+        case Compress() | Repoint() as news:
+            return repoint(alias, news, now_ms)
+        case Found() as found:
+            return become_root(message.to, found, now_ms=now_ms, rules=rules)
+        case Erase(ruling):
+            return erasure.forget(ruling, now_ms)
+    return forward(alias, message)
 
 
 def forward(alias: Alias, message: Message) -> Step:
@@ -167,7 +180,7 @@ def forward(alias: Alias, message: Message) -> Step:
     return Step(alias, (_onward(message, alias.to),), changed=False)
 
 
-def onward(record: Alias | Root, aimed: bytes, message: Message) -> Step:
+def onward(record: NodeRecord, aimed: bytes, message: Message) -> Step:
     """Send a message on to where its identifier is: along an alias's pointer, or back to the identifier itself.
 
     The latter where an old pointer has led to the wrong part of a split. What tells the identifier's own node where it
@@ -175,7 +188,7 @@ def onward(record: Alias | Root, aimed: bytes, message: Message) -> Step:
 
     Parameters
     ----------
-    record : at which it has arrived: an alias, or a root that the identifier is not a member of
+    record : at which it has arrived: an alias, or a root that the identifier is not a member of, or an erased node
     aimed : the identifier that it is about
 
     Raises
@@ -229,6 +242,8 @@ def _first_contact(message: Message, now_ms: int) -> Step:
         )
         record = None if body.ruling else Alias(body.root, now_ms)
         return Step(record, (Message(body.root, body.node, answer),), changed=record is not None)
+    if isinstance(body, Rule) and body.kind == erasure.ERASE:
+        return erasure.mark(body, now_ms)
     if isinstance(body, Rule):
         return Step(None, events=(Void(body.node, body.node, "unknown-customer", body.id),), changed=False)
     if isinstance(body, (Link, Compress, Reconsider)) or (

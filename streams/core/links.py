@@ -114,7 +114,13 @@ class Reconsider(NamedTuple):
     nodes: list[bytes]
 
 
-Body: TypeAlias = Deliver | Link | Propose | Answer | Absorb | Compress | Rule | Found | Repoint | Reconsider
+class Erase(NamedTuple):
+    """Your customer is erased by this ruling, and you with it."""
+
+    ruling: str
+
+
+Body: TypeAlias = Deliver | Link | Propose | Answer | Absorb | Compress | Rule | Found | Repoint | Reconsider | Erase
 
 
 def aim(body: Body) -> bytes | None:
@@ -220,7 +226,19 @@ class Void(NamedTuple):
     ruling: str
 
 
-Event: TypeAlias = Joined | Merged | Refused | Postponed | Parted | Suspended | Released | Void
+class Forgotten(NamedTuple):
+    """All that was known of the customer is gone; ``nodes``, its members, are refused from now on.
+
+    ``node`` is the identifier that the ruling named.
+    """
+
+    customer: bytes
+    nodes: tuple[bytes, ...]
+    node: bytes
+    ruling: str
+
+
+Event: TypeAlias = Joined | Merged | Refused | Postponed | Parted | Suspended | Released | Void | Forgotten
 
 
 class Step(NamedTuple):
@@ -246,6 +264,7 @@ _FIELDS: Mapping[type, str] = {
     Found: "found",
     Repoint: "repoint",
     Reconsider: "reconsider",
+    Erase: "erase",
 }
 _BODIES: Mapping[str, Callable[..., Body]] = {
     "deliver": Deliver,
@@ -258,6 +277,7 @@ _BODIES: Mapping[str, Callable[..., Body]] = {
     "found": Found,
     "repoint": Repoint,
     "reconsider": Reconsider,
+    "erase": Erase,
 }
 
 

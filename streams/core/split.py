@@ -14,12 +14,13 @@ from typing import Final
 
 from streams.core import ties
 from streams.core.cuts import CUT, MAX_CUTS, SUSPENDED, mark
+from streams.core.erasure import ERASE, erase
 from streams.core.kept import keep
 from streams.core.links import Found, Parted, Reconsider, Released, Repoint, Rule
 from streams.core.state import Chapter, Claim, Ordered, Refusal, Root, encode
 from streams.core.turn import MAX_ORDERED, Stage, Turn, keep_refusal
 
-# Our own order beside the operators' (cut, split, merge, release): an identifier was suspended.
+# Our own order beside the operators' (cut, split, merge, release, erase): an identifier was suspended.
 SUSPEND: Final = "suspend"
 # Bytes of a cut's mark: among a customer's few cuts, 8 bytes never meet by chance.
 CUT_BYTES = 8
@@ -37,11 +38,14 @@ def order(turn: Turn, rule: Rule) -> None:
 def obey(turn: Turn) -> None:
     """Obey all that was ruled. No proposal, promise or offer is open."""
     root = turn.root
-    ordered, root.ordered = root.ordered, []
-    for each in ordered:
+    while root.ordered:
+        each = root.ordered.pop(0)
         if each.node not in root.members:  # it has just left
             turn.send(each.node, Rule(each.id, each.kind, each.node, each.other))
             continue
+        if each.kind == ERASE:
+            erase(turn, each)
+            return
         reason = _OBEY[each.kind](turn, each)
         if reason is not None:
             turn.void(each.node, reason, each.id)
@@ -117,7 +121,7 @@ def _release(turn: Turn, ruling: Ordered) -> str | None:
 
 
 _OBEY: Final = {"cut": _cut, "split": _split, "merge": _merge, "release": _release, SUSPEND: _suspend}
-KINDS: Final = frozenset(_OBEY)
+KINDS: Final = frozenset({*_OBEY, ERASE})
 # What operators may rule, and which of it names two identifiers.
 OF_TWO: Final = frozenset({"cut", "merge"})
 RULINGS: Final = KINDS - {SUSPEND}

@@ -1,8 +1,8 @@
 """The state of the customers table: what lies under a node's key.
 
-A node's record is an alias or a root. A root holds members (its identifiers) and facets: what came in through
-each single node. Everything that happened to a customer lives in a facet, contact history and pending labels
-included, so absorbing another customer is the union of two sets of facets, and undoing it is exact.
+A node's record is an alias or a root, or says that it was erased. A root holds members (its identifiers) and facets:
+what came in through each single node. Everything that happened to a customer lives in a facet, contact history and
+pending labels included, so absorbing another customer is the union of two sets of facets, and undoing it is exact.
 
 The structures are msgspec arrays: compact, encoded and decoded in C. Fields are only ever added at the end, with
 a default, so that older state can be read.
@@ -110,7 +110,8 @@ class Promise(Struct):
 class Refusal(Struct):
     """A refused link: ``other`` is the other customer's root at the time, ``limit`` the kind it would break.
 
-    ``limit`` is CUT where an operator has parted them, SUSPENDED where the identifier ties too many.
+    ``limit`` is CUT where an operator has parted them, SUSPENDED where the identifier ties too many, ERASED where its
+    customer was erased.
     """
 
     other: bytes
@@ -187,6 +188,13 @@ class Alias(Struct, tag="a"):
     since_ms: int
 
 
+class Erased(Struct, tag="e"):
+    """A node whose customer was erased, and by which ruling: it is refused from then on, see erasure.py."""
+
+    since_ms: int
+    ruling: str
+
+
 class Root(Struct, tag="r"):
     """A customer."""
 
@@ -211,7 +219,7 @@ class Root(Struct, tag="r"):
     kept: Kept | None = None
 
 
-NodeRecord: TypeAlias = Root | Alias
+NodeRecord: TypeAlias = Root | Alias | Erased
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[NodeRecord] = msgspec.msgpack.Decoder(NodeRecord)
@@ -235,7 +243,7 @@ def decode(raw: bytes) -> NodeRecord:
 
 def due_ms(record: NodeRecord) -> int | None:
     """Return when the customer's next timer is due, epoch ms of stream time: a label or a reward."""
-    if isinstance(record, Alias):
+    if not isinstance(record, Root):
         return None
     due = min(
         (

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from schemas.identity_rules import IdentityRules
-from streams.core.cuts import count
+from streams.core.cuts import ERASED, count
 from streams.core.limits import add
 from streams.core.links import Answer, Body, Event, Link, Message, Postponed, Refused, Step, Verdict, Void
-from streams.core.state import Asked, Chapter, NodeRecord, Proof, Refusal, Root
+from streams.core.state import Asked, Chapter, NodeRecord, Ordered, Proof, Refusal, Root
 
 # Bounds of what a root remembers, so that a shared till costs no more than a family. Above them a link is put off
 # until the next signal that names it; of refusals the oldest is forgotten: two messages when it comes up again. An
@@ -152,10 +152,30 @@ def refuse(turn: Turn, proof: Proof, other: bytes, limit: str) -> None:
 def remember(turn: Turn, proof: Proof, other: bytes, limit: str) -> None:
     """Keep a refusal, so that the link is neither tried again nor hidden."""
     keep_refusal(turn.root, proof.theirs, Refusal(other, limit, proof.signal_id, turn.now_ms, proof.ours))
+    if limit == ERASED:
+        _end_claims(turn, proof.theirs)
+        return
     claim = turn.root.claims.get(proof.theirs)
     # An offer waits for its own answer, and a ruling is not refused.
     if claim is not None and claim.stage != Stage.OFFERED and not claim.ruling:
         del turn.root.claims[proof.theirs]
+
+
+def _end_claims(turn: Turn, theirs: bytes) -> None:
+    """End what we still want of a customer that was erased, as its refusal of a link with ``theirs`` says.
+
+    A ruling ends with its own link. Others that wait may have been for the same customer, of which we know but this
+    node: they are asked anew, and each is answered for itself.
+    """
+    root = turn.root
+    for node, claim in list(root.claims.items()):
+        if claim.stage == Stage.OFFERED or not (claim.ruling or node == theirs):
+            continue  # an offer waits for its own answer
+        del root.claims[node]
+        if claim.ruling and node == theirs:
+            turn.void(claim.by, ERASED, claim.ruling)
+        elif claim.ruling:
+            root.ordered.append(Ordered(claim.ruling, "merge", claim.by, node))
 
 
 def is_refused(root: Root, theirs: bytes, now_ms: int) -> bool:

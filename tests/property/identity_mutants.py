@@ -9,13 +9,28 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.core import absorb, claims, cuts, found, handshake, identity, kept, links, split, suspend, ties, turn
+from streams.core import (
+    absorb,
+    claims,
+    cuts,
+    erasure,
+    found,
+    handshake,
+    identity,
+    kept,
+    links,
+    split,
+    suspend,
+    ties,
+    turn,
+)
 from streams.core.limits import add, broken_limit, count_members
 from streams.core.links import (
     Absorb,
     Answer,
     Compress,
     Deliver,
+    Erase,
     Found,
     Joined,
     Link,
@@ -29,13 +44,14 @@ from streams.core.links import (
 )
 from streams.core.state import Alias, Promise, Root, encode
 from streams.core.turn import ProtocolError, Stage, Turn
+from tests.property import identity_erasures
 from tests.property.identity_rulings import SCENARIOS, play
 from tests.property.identity_world import ViolationError, fuzz
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 
 # Where a function of the protocol may be named.
-PARTS = (absorb, claims, cuts, found, handshake, identity, kept, links, split, suspend, ties, turn)
+PARTS = (absorb, claims, cuts, erasure, found, handshake, identity, kept, links, split, suspend, ties, turn)
 # Each mutation is found within the first few hundred worlds, most within ten.
 WORLDS = 2_500
 
@@ -373,7 +389,86 @@ def _with_promises_hidden(original: Callable[[Turn], bool], turn_: Turn) -> bool
     return original(turn_)
 
 
-MUTATIONS: dict[str, Mutation] = OF_LINKING | OF_UNDOING
+def erasing_without(field: str) -> Mutation:
+    """Return a mutation in which an erasure does not look at one part of the root."""
+
+    def make(original: Callable[..., None]) -> Callable[..., None]:
+        def changed(turn_: Turn, *args: Any) -> None:
+            held = getattr(turn_.root, field)
+            setattr(turn_.root, field, type(held)())
+            original(turn_, *args)
+
+        return changed
+
+    return replaced(erasure, "erase", make)
+
+
+def at_erased(edit: Callable[[Step, Message], Step]) -> Mutation:
+    """Return a mutation of what an erased node does."""
+    return replaced(
+        erasure, "at_erased", lambda original: lambda record, message: edit(original(record, message), message)
+    )
+
+
+OF_ERASING: dict[str, Mutation] = {
+    "a root is erased while it has promised": replaced(
+        handshake, "advance", lambda _: lambda turn_: obey_although(turn_, proposal=False, tied=True)
+    ),
+    "a root is erased while its proposal is open": replaced(
+        handshake, "advance", lambda _: lambda turn_: obey_although(turn_, proposal=True, tied=False)
+    ),
+    "members are not erased with their customer": replaced(
+        erasure, "erase", lambda original: _edited(original, drop_sent(Erase))
+    ),
+    "an alias is told that it is erased and stays": replaced(
+        erasure, "forget", lambda _: lambda ruling, now_ms: Step(None, changed=False)
+    ),
+    "who asks is not told that nobody is there": erasing_without("asked"),
+    "who waits is not told that nobody comes": erasing_without("waiting"),
+    "what the erased still wanted by ruling has no outcome": erasing_without("claims"),
+    "what else was ruled on the erased has no outcome": erasing_without("ordered"),
+    "an erasure is not told": replaced(
+        erasure, "erase", lambda original: _edited(original, lambda turn_, _: turn_.events.clear())
+    ),
+    "the customer outlives the erasure": replaced(
+        erasure, "erase", lambda original: _edited(original, lambda turn_, _: setattr(turn_, "record", turn_.root))
+    ),
+    "a link to an erased identifier is not answered": at_erased(
+        lambda step, message: step._replace(messages=()) if isinstance(message.body, Link) else step
+    ),
+    "a proposal to an erased customer is not answered": at_erased(
+        lambda step, message: step._replace(messages=()) if isinstance(message.body, Propose) else step
+    ),
+    "a ruling on an erased identifier has no outcome": at_erased(
+        lambda step, message: step._replace(events=()) if isinstance(message.body, Rule) else step
+    ),
+    "an erased identifier joins who names it": at_erased(
+        lambda step, message: (
+            identity._first_contact(message, 1) if isinstance(message.body, Link) and message.body.offer else step
+        )
+    ),
+    "an identifier that nobody has seen is not marked": replaced(
+        erasure, "mark", lambda _: lambda rule, now_ms: Step(None, changed=False)
+    ),
+    "a claim keeps the value of another's identifier": replaced(claims, "without_value", lambda _: lambda claim: None),
+    "a ruling with the erased waits for ever": replaced(turn, "_end_claims", lambda _: lambda *args: None),
+    "other rulings are not asked anew": replaced(
+        turn,
+        "_end_claims",
+        lambda original: (
+            lambda turn_, theirs: (
+                before := len(turn_.root.ordered),
+                original(turn_, theirs),
+                turn_.root.ordered.__delitem__(slice(before, None)),
+            )
+        ),
+    ),
+    "what is about who has left before ends at the erased": lambda monkeypatch: monkeypatch.setattr(
+        identity, "aim", lambda body: None
+    ),
+}
+
+MUTATIONS: dict[str, Mutation] = OF_LINKING | OF_UNDOING | OF_ERASING
 
 
 def _with(module: object, name: str, value: object, call: Callable[..., None], *args: object) -> None:
@@ -402,8 +497,9 @@ def catch(name: str) -> str | None:
         elif name in PINNED:
             play(*PINNED[name])
         else:
+            scenarios = identity_erasures.SCENARIOS if name in OF_ERASING else SCENARIOS
             for number in range(WORLDS):
-                for scenario in SCENARIOS:
+                for scenario in scenarios:
                     play(scenario, 0, number)
     except (ViolationError, ProtocolError, KeyError, ValueError, StopIteration) as exc:
         # The last three: a rule that is gone lets the protocol find what cannot be. It never passes for right.

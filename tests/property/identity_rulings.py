@@ -8,6 +8,7 @@ from schemas.identity_rules import Bound, IdentityRules
 from streams.core.cuts import count, forbids
 from streams.core.links import Suspended
 from streams.core.turn import REFUSED_FOR_MS, RETRY_AFTER_MS
+from tests.property import identity_erasures
 from tests.property.identity_world import NO_LIMITS, TIGHT, Graph, World, components, demand, links_of, random_graph
 
 Edge = frozenset[Identifier]
@@ -194,10 +195,13 @@ SCENARIOS: Mapping[str, Callable[[Random], World]] = {
 }
 
 
+ALL: Mapping[str, Callable[[Random], World]] = {**SCENARIOS, **identity_erasures.SCENARIOS}
+
+
 def play(name: str, seed: int, number: int) -> World:
     """Play one scenario; a failure says how to play it again."""
     try:
-        return SCENARIOS[name](Random(f"{name}:{seed}:{number}"))
+        return ALL[name](Random(f"{name}:{seed}:{number}"))
     except Exception as exc:
         exc.add_note(f"again: python -m tests.property.fuzz --again '{name}:{seed}:{number}'")
         raise

@@ -19,7 +19,9 @@ from streams.core.limits import broken_limit, count_members
 from streams.core.links import (
     Compress,
     Deliver,
+    Erase,
     Event,
+    Forgotten,
     Joined,
     Merged,
     Message,
@@ -32,7 +34,7 @@ from streams.core.links import (
     Step,
     Void,
 )
-from streams.core.state import Alias, NodeRecord, Root, decode, encode
+from streams.core.state import Alias, Erased, NodeRecord, Root, decode, encode
 from streams.core.turn import Stage
 
 NO_LIMITS = IdentityRules({})
@@ -73,6 +75,8 @@ class World:
     # Links that an operator's merge has honoured although they break a limit: from then on any limit may be broken.
     overruled: bool = False
     rulings: dict[str, Rule] = field(default_factory=dict)
+    # Signals that came to an erased node: each is refused there.
+    turned_away: int = 0
 
     def __post_init__(self) -> None:
         self.hasher = Hasher(self.random.randbytes(32))
@@ -160,7 +164,14 @@ class World:
             return self._folded(message, message.body, record, now_ms)
         return self._written(message.to, identity.handle(record, message, now_ms=now_ms, rules=self.rules))
 
-    def _folded(self, message: Message, deliver: Deliver, record: Root | None, now_ms: int) -> tuple[Message, ...]:
+    def _folded(
+        self, message: Message, deliver: Deliver, record: Root | Erased | None, now_ms: int
+    ) -> tuple[Message, ...]:
+        if isinstance(record, Erased):
+            if deliver.facet != message.to:
+                return identity.onward(record, deliver.facet, message).messages
+            self.turned_away += 1
+            return ()
         signal_id, *texts = deliver.signal.decode().split("|")
         named = [Identifier(*text.split("=")) for text in texts]
         if record is None:
@@ -188,7 +199,7 @@ class World:
                 self.check_root(step.record)
         self.events.extend(step.events)
         self.handshakes += sum(
-            not isinstance(message.body, (Deliver, Compress, Repoint, Reconsider)) for message in step.messages
+            not isinstance(message.body, (Deliver, Compress, Repoint, Reconsider, Erase)) for message in step.messages
         )
         self.most_hops = max([self.most_hops, *(message.hops for message in step.messages)])
         # A customer that comes to be only after the refusal cannot remember it.
@@ -215,9 +226,13 @@ class World:
         record = self.records.get(node)
         for _ in range(len(self.records) + 1):
             if not isinstance(record, Alias):
-                return record
+                return record if isinstance(record, Root) else None
             record = self.records.get(record.to)
         raise ViolationError("pointers form a circle")
+
+    def erased(self) -> set[bytes]:
+        """Return the nodes that were erased."""
+        return {node for node, record in self.records.items() if isinstance(record, Erased)}
 
     def roots(self) -> list[Root]:
         return [record for record in self.records.values() if isinstance(record, Root)]
@@ -249,6 +264,8 @@ class World:
             demand(not still, "a handshake is left open")
             stages = {claim.stage for claim in root.claims.values()}
             demand(not stages & {Stage.HELD, Stage.OFFERED}, "a link is left open")
+            named = any(claim.value or claim.original for claim in root.claims.values())
+            demand(not named, "a customer keeps the value of another's identifier")
 
     def check_facets(self, graph: Graph) -> None:
         places: dict[bytes, bytes] = {}
@@ -259,7 +276,8 @@ class World:
         signals: dict[bytes, int] = {}
         for identifiers in graph:
             node = self.node(strongest(identifiers))
-            signals[node] = signals.get(node, 0) + 1
+            if not isinstance(self.records.get(node), Erased):
+                signals[node] = signals.get(node, 0) + 1
         held = {node: facet.signals for root in self.roots() for node, facet in root.facets.items()}
         demand(held == signals, "signals were lost, doubled or folded elsewhere")
         for node, place in places.items():
@@ -273,7 +291,7 @@ class World:
                 demand(node not in held, "an identifier is in two customers")
                 held[node] = root.node
                 demand(self.nodes[node] == Identifier(member.kind, member.value), "a member has another's name")
-        resolved = {node: self.members_of(node)[0] for node in self.records}
+        resolved = {node: self.members_of(node)[0] for node in self.records.keys() - self.erased()}
         demand(held == resolved, "members are not what the pointers say")
 
     def check_links(self, graph: Graph) -> None:
@@ -293,6 +311,7 @@ class World:
         final: dict[bytes, bytes] = {}
         merged: set[bytes] = set()
         opened: set[bytes] = set()
+        gone: set[bytes] = set()
         for event in self.events:
             if isinstance(event, Joined):
                 demand(event.customer not in merged, "a node joined a customer that is no more")
@@ -306,9 +325,17 @@ class World:
                 opened.discard(event.merged)
             elif isinstance(event, Parted):
                 merged.discard(event.part)
+            elif isinstance(event, Forgotten):
+                demand(gone.isdisjoint(event.nodes), "a node was erased twice")
+                gone.update(event.nodes)
+                opened.discard(event.customer)
+                for node in event.nodes:
+                    final.pop(node, None)
             elif isinstance(event, Refused) and not self.rulings and event.limit != SUSPENDED:
                 self.check_refused(event)
-        demand(final == {node: self.members_of(node)[0] for node in self.records}, "the events tell another story")
+        demand(gone == self.erased(), "those erased are not those of whom it was told")
+        living = self.records.keys() - gone
+        demand(final == {node: self.members_of(node)[0] for node in living}, "the events tell another story")
         demand({root.node for root in self.roots()} == opened, "merges do not account for the customers")
 
     def check_refused(self, event: Refused) -> None:
@@ -327,7 +354,8 @@ class World:
         for event in self.events:
             if isinstance(event, Void):
                 done[event.ruling] += 1
-        for ruling in {event.ruling for event in self.events if isinstance(event, (Parted, Merged)) and event.ruling}:
+        telling = (Parted, Merged, Forgotten)
+        for ruling in {event.ruling for event in self.events if isinstance(event, telling) and event.ruling}:
             done[ruling] += 1
         demand(set(done.values()) <= {1}, f"rulings have no outcome or more than one: {done}")
 
