@@ -17,9 +17,11 @@ from schemas.codecs import Codecs
 from schemas.identifiers import NODE_BYTES
 from schemas.topics import RULINGS
 
-# What may be ruled, and which of it is about two identifiers.
+# What may be ruled on identity, and which of it is about two identifiers.
 KINDS = ("cut", "split", "merge", "release")
 OF_TWO = frozenset({"cut", "merge"})
+# A right of its own, with doors of its own: see connectors/privacy.
+ERASE = "erase"
 
 # Characters of a reason: "yes" says why nobody, and a page is a report that belongs into the ticket.
 MIN_REASON, MAX_REASON = 3, 500
@@ -62,7 +64,8 @@ class Ruling:
     at_ms: int
 
     def __post_init__(self) -> None:
-        check_kind(self.kind)
+        if self.kind != ERASE:
+            check_kind(self.kind)
         check_reason(self.reason)
         if not 1 <= len(self.by) <= MAX_BY or not self.by.isprintable():
             raise RulingError("bad-by", f"say who rules in 1 to {MAX_BY} printable characters")
@@ -79,7 +82,7 @@ class Ruling:
 
 
 def check_kind(kind: object) -> str:
-    """Return a ruling's kind.
+    """Return the kind of a ruling on identity.
 
     Raises
     ------

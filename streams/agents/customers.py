@@ -16,16 +16,16 @@ from schemas.identifiers import Identifier
 from schemas.views import Signal
 from schemas.wire import WireError
 from streams.agents.naming import Named, Namer
-from streams.agents.outgoing import Wire, is_node, of_effects, of_events, of_message
+from streams.agents.outgoing import Wire, is_node, of_effects, of_events, of_message, without_bytes
 from streams.agents.routing import Owner
 from streams.agents.tally import Tally
 from streams.core import identity, split, state
 from streams.core.customer import Brain, Effects, observe, pass_time
-from streams.core.errors import SignalError
+from streams.core.errors import ErasedError, SignalError
 from streams.core.golden_record import merge, moment_of
-from streams.core.links import Deliver, Event, Merged, Message, Rule, Step, from_wire
+from streams.core.links import Deliver, Event, Forgotten, Merged, Message, Rule, Step, from_wire
 from streams.core.profile import profile_of
-from streams.core.state import NodeRecord, Root
+from streams.core.state import Erased, NodeRecord, Root
 from streams.core.turn import ProtocolError
 from streams.core.validate import check
 from streams.core.view import GoldenRecord
@@ -96,12 +96,15 @@ class _Run:
         for record in self.batch.records:
             try:
                 self._take(record)
+            except ErasedError as exc:
+                self.failures.append(without_bytes(record, exc))
             except (WireError, SignalError) as exc:
                 self.failures.append(Failure(record, exc.code, str(exc)))
             except ProtocolError as exc:  # pointers that lead nowhere; nothing was changed
                 self.failures.append(Failure(record, "bad-message", str(exc)))
             self._drain()
         wire = self.agent.wire
+        self._drop_effects_on_erased()
         outputs = [of_message(wire, message, self.stream_ms) for message in self.travelling]
         outputs += of_events(wire, self.events, self.stream_ms)
         outputs += of_effects(wire, self.effects)
@@ -140,6 +143,14 @@ class _Run:
         self.events.extend(step.events)
         self.queue.extend(step.messages)
 
+    def _drop_effects_on_erased(self) -> None:
+        """Keep to ourselves what was decided for customers who are erased by the end of the batch."""
+        gone = {node for event in self.events if isinstance(event, Forgotten) for node in event.nodes}
+        if gone:
+            effects = self.effects
+            effects.decisions = [each for each in effects.decisions if each["customer"] not in gone]
+            effects.actions = [each for each in effects.actions if each["customer"] not in gone]
+
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _let_time_pass(self, node: bytes) -> None:
@@ -168,20 +179,38 @@ class _Run:
     def _take_signal(self, record: Record, name: str, raw: bytes) -> None:
         """Take a signal in where it first arrives: check it, name it, and bring it to its customer."""
         signal = cast("Signal", self.agent.wire.codec(name).decode(raw))
-        # Stream time follows the customers' clocks as corrected, but never past the broker's own: a signal dated 2099
-        # must not run out every customer's labels.
-        at_ms = min(check(signal), record.timestamp_ms)
-        self.brain.rules.admit(signal, self.effects.broken)
-        named = self.agent.namer.name(signal, name)
+        origin = f"{record.topic}/{record.partition}/{record.offset}"
+        try:
+            # Stream time follows the customers' clocks as corrected, but never past the broker's own: a signal dated
+            # 2099 must not run out every customer's labels.
+            at_ms = min(check(signal), record.timestamp_ms)
+            self.brain.rules.admit(signal, self.effects.broken)
+            named = self.agent.namer.name(signal, name)
+        except SignalError:
+            self._refuse_of_erased(signal, name, origin)
+            raise
         for code in named.unusable:
             self.noted[f"identifier-{code}"] += 1
         self.stream_ms = max(self.stream_ms, at_ms)
-        arrival = Arrival(named, signal, at_ms, raw, f"{record.topic}/{record.partition}/{record.offset}")
+        arrival = Arrival(named, signal, at_ms, raw, origin)
         if self._find(named.node) is None and not self._owns(named.node):
             self.travelling.append(Message(named.node, named.node, Deliver(named.node, raw, arrival.origin)))
             self.noted["forwarded"] += 1
         else:
             self._bring(named.node, arrival, hops=0)
+
+    def _refuse_of_erased(self, signal: Signal, name: str, origin: str) -> None:
+        """See to it that the dead letter of a signal that cannot be taken holds nothing of an erased customer.
+
+        As far as this partition knows: producers key by the strongest identifier, whose mark lies here.
+        """
+        try:
+            named = self.agent.namer.name(signal, name)
+        except SignalError:
+            return
+        for node in (named.node, *(node for node, _ in named.others)):
+            if isinstance(self._find(node), Erased):
+                raise ErasedError(node, origin)
 
     def _take_ruling(self, raw: bytes) -> None:
         """Bring an operator's ruling to the customer of its node."""
@@ -240,6 +269,8 @@ class _Run:
             if found is None:
                 found = self._open(to, arrival)
                 break
+            if isinstance(found, Erased) and to == own:
+                raise ErasedError(own, arrival.origin)
             message = Message(to, own, Deliver(own, arrival.raw, arrival.origin), hops)
             (onward,) = identity.onward(found, own, message).messages
             if onward.by_log or not self._owns(onward.to):

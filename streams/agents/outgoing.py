@@ -9,8 +9,11 @@ from schemas.codecs import Codecs
 from schemas.identifiers import NODE_BYTES
 from schemas.wire import Codec
 from streams.core.customer import Effects
+from streams.core.erasure import ERASE
+from streams.core.errors import ErasedError
 from streams.core.links import (
     Event,
+    Forgotten,
     Joined,
     Merged,
     Message,
@@ -22,7 +25,7 @@ from streams.core.links import (
     Void,
     to_wire,
 )
-from streams.lane.job import Failure, Output
+from streams.lane.job import Failure, Output, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +81,61 @@ def of_events(wire: Wire, events: Iterable[Event], at_ms: int) -> list[Output]:
     """Return what the world hears of identity: who belongs to whom, who merged, what was refused."""
     outputs: list[Output] = []
     for event in events:
-        match event:
-            case Joined(node, customer, kind):
-                value: dict[str, Any] = {"customer": customer, "kind": kind, "updated_at_ms": at_ms}
-                outputs.append(wire.output(topics.IDENTITIES, node, value))
-                continue
-            case Merged(customer, merged, signal_id, ruling):
-                outputs.append(wire.tombstone(topics.PROFILES, merged))
-                told = _told(
-                    "merged", customer, merged, "ruling" if ruling else "link", signal=signal_id, ruling=ruling
-                )
-            case Refused(customer, other, limit, signal_id):
-                told = _told("refused", customer, other, limit, signal=signal_id)
-            case Parted(customer, part, nodes, reason, ruling):
-                told = _told("split", customer, part, reason, ruling=ruling)
-                told["nodes"] = list(nodes)
-            case Suspended(customer, node, _, signal_id):
-                told = _told("suspended", customer, node, "links", signal=signal_id)
-            case Released(customer, node, ruling):
-                told = _told("released", customer, node, "ruling", ruling=ruling)
-            case Void(customer, node, reason, ruling):
-                told = _told("void", customer, node, reason, ruling=ruling)
-            case Postponed():
-                continue  # nothing happened: the next signal that names it tries again; counted by the agent
-        told["at_ms"] = at_ms
-        outputs.append(wire.output(topics.MERGES, told["customer"], told))
+        if isinstance(event, Joined):
+            value = {"customer": event.customer, "kind": event.kind, "updated_at_ms": at_ms}
+            outputs.append(wire.output(topics.IDENTITIES, event.node, value))
+        elif isinstance(event, Forgotten):
+            outputs += _of_forgotten(wire, event, at_ms)
+        elif not isinstance(event, Postponed):  # nothing happened: the next signal that names it tries again
+            if isinstance(event, Merged):
+                outputs.append(wire.tombstone(topics.PROFILES, event.merged))
+            told = _news(event)
+            told["at_ms"] = at_ms
+            outputs.append(wire.output(topics.MERGES, told["customer"], told))
     return outputs
+
+
+def _news(event: Merged | Refused | Parted | Suspended | Released | Void) -> dict[str, Any]:
+    """Return what is told of an event in merges, but for the time."""
+    match event:
+        case Merged(customer, merged, signal_id, ruling):
+            reason = "ruling" if ruling else "link"
+            return _told("merged", customer, merged, reason, signal=signal_id, ruling=ruling)
+        case Refused(customer, other, limit, signal_id):
+            return _told("refused", customer, other, limit, signal=signal_id)
+        case Parted(customer, part, nodes, reason, ruling):
+            return _told("split", customer, part, reason, ruling=ruling) | {"nodes": list(nodes)}
+        case Suspended(customer, node, _, signal_id):
+            return _told("suspended", customer, node, "links", signal=signal_id)
+        case Released(customer, node, ruling):
+            return _told("released", customer, node, "ruling", ruling=ruling)
+        case Void(customer, node, reason, ruling):
+            return _told("void", customer, node, reason, ruling=ruling)
+
+
+def _of_forgotten(wire: Wire, event: Forgotten, at_ms: int) -> list[Output]:
+    """Return what the world hears of an erasure: tombstones, the news, and the ruling for every other identifier.
+
+    The last so that a replay, which obeys rulings before it reads signals, knows each identifier that was erased.
+    """
+    told = _told("erased", event.customer, event.node, "ruling", ruling=event.ruling)
+    told.update(at_ms=at_ms, nodes=list(event.nodes))
+    outputs = [wire.tombstone(topics.PROFILES, event.customer)]
+    outputs += [wire.tombstone(topics.IDENTITIES, node) for node in event.nodes]
+    outputs.append(wire.output(topics.MERGES, event.customer, told))
+    for node in event.nodes:
+        if node != event.node:
+            ruling: dict[str, Any] = {"id": event.ruling, "kind": ERASE, "node": node, "other": event.node}
+            ruling.update(reason="another identifier of the customer that was erased", by="sada", at_ms=at_ms)
+            outputs.append(wire.output(topics.RULINGS, node, ruling))
+    return outputs
+
+
+def without_bytes(record: Record, error: ErasedError) -> Failure:
+    """Return the failure of a signal whose customer was erased: where it was accepted and whom it named, a hash."""
+    topic, partition, offset = error.origin.rsplit("/", 2)
+    bare = Record(topic, int(partition), int(offset), record.timestamp_ms, error.node, None)
+    return Failure(bare, error.code, str(error))
 
 
 def _told(

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client import Counter, Histogram
 
 from streams.core.customer import Effects
-from streams.core.links import Event, Joined, Merged, Parted, Postponed, Refused, Released, Suspended, Void
+from streams.core.cuts import ERASED
+from streams.core.links import Event, Forgotten, Joined, Merged, Parted, Postponed, Refused, Released, Suspended, Void
 from streams.lane.job import Failure
 
 SIGNALS = Counter("sada_signals_total", "Signals taken into a customer's record.")
@@ -36,6 +37,11 @@ IDENTITY = Counter(
     "sada_identity_events_total",
     "Identity: nodes joined, customers merged and split, links refused, values suspended, rulings void.",
     ["event"],
+)
+ERASURES = Counter(
+    "sada_erasures_total",
+    "Erasures: done (customers erased, and identifiers marked before anybody had them), or void (erased before).",
+    ["outcome"],
 )
 CREATED = Counter("sada_customers_created_total", "Customers that came to be: first seen, or parted from another.")
 DEAD = Counter("sada_dead_letters_total", "Records that could not be processed.", ["stage", "code"])
@@ -67,6 +73,7 @@ _EVENTS = {
     Suspended: "suspended",
     Released: "released",
     Void: "void",
+    Forgotten: "erased",
 }
 
 
@@ -106,6 +113,8 @@ class Tally:
             NOTED.labels(note).inc(count)
         for event, count in Count(_EVENTS[type(event)] for event in events).items():
             IDENTITY.labels(event).inc(count)
+        ERASURES.labels("done").inc(sum(isinstance(event, Forgotten) for event in events))
+        ERASURES.labels("void").inc(sum(isinstance(event, Void) and event.reason == ERASED for event in events))
         CREATED.inc(sum(isinstance(event, Joined) and event.node == event.customer for event in events))
         for code, count in Count(failure.code for failure in failures).items():
             DEAD.labels("customers", code).inc(count)

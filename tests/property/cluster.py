@@ -95,7 +95,7 @@ class Cluster:
         self.stream_ms[partition] = max(stream_ms, result.stream_ms or 0)
         self.outputs += [*result.outputs, *(self.stage.dead_letter(failure) for failure in result.failures)]
         for output in result.outputs:
-            if output.topic == topics.INBOX:
+            if output.topic in (topics.INBOX, topics.RULINGS):
                 assert output.key is not None
                 self.write(output.topic, self.owner.partition_of(output.key), output.key, output.value)
 

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from connectors.operate import rulings
-from connectors.operate.rulings import KINDS, OF_TWO, Ruling, RulingError, check_reason, outcome_of, to_kafka
+from connectors.operate.rulings import ERASE, KINDS, OF_TWO, Ruling, RulingError, check_reason, outcome_of, to_kafka
 from schemas.codecs import Codecs
 from schemas.wire import codec_of
 from streams.core import split
@@ -21,7 +21,7 @@ def _ruling(**fields: Any) -> Ruling:
 
 def test_kinds_are_those_of_the_protocol() -> None:
     """What this door takes, a worker obeys."""
-    assert set(KINDS) == split.RULINGS
+    assert {*KINDS, ERASE} == split.RULINGS
     assert OF_TWO == split.OF_TWO
 
 
