@@ -32,13 +32,27 @@ def config_of(topic: Topic, *, retention_ms: int | None = None) -> dict[str, str
     """Return a topic's configuration in the broker."""
     size = {"max.message.bytes": str(topic.max_bytes)}
     if topic.compacted:
-        return {**size, "cleanup.policy": "compact", "segment.ms": str(_COMPACTED_SEGMENT_MS)}
+        return {**size, "cleanup.policy": "compact", **_cleaning(topic)}
     return {
         **size,
         "cleanup.policy": "delete",
         "retention.ms": str(topic.retention_ms if retention_ms is None else retention_ms),
         # The time of arrival, not the client's: a signal dated last year must not be deleted at once.
         "message.timestamp.type": "LogAppendTime",
+    }
+
+
+def _cleaning(topic: Topic) -> dict[str, str]:
+    """Return when a compacted topic is cleaned.
+
+    A segment that is still written to is never cleaned, so it ends with the lag at the latest; within the lag the
+    cleaner comes when half of a log is dirty (Kafka's default), after it in any case.
+    """
+    if topic.max_lag_ms is None:
+        return {"segment.ms": str(_COMPACTED_SEGMENT_MS)}
+    return {
+        "segment.ms": str(min(topic.max_lag_ms // 2, _COMPACTED_SEGMENT_MS)),
+        "max.compaction.lag.ms": str(topic.max_lag_ms),
     }
 
 

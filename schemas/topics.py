@@ -24,6 +24,7 @@ CHANNELS: tuple[str, ...] = (
 ACTION_CHANNELS: tuple[str, ...] = ("web", "app", "email", "sms", "whatsapp", "call-centre", "pos", "webhook")
 
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 
 # customers: as many as the customers agent's parallelism; one: broadcast; models: one per model at most.
 Partitioning = Literal["customers", "models", "one"]
@@ -42,6 +43,8 @@ class Topic:
     compacted : keeps the last record per key
     retention_ms : how long records stay when not compacted; -1 for ever
     max_bytes : largest record the topic takes
+    max_lag_ms : a compacted topic's cleaner looks at a record at the latest so long after it was written: how long
+        what was overwritten or deleted may still lie there
     public : others read or write it, so it is framed as the schema registry says where there is one
     """
 
@@ -54,6 +57,7 @@ class Topic:
     doc: str = ""
     max_bytes: int = 1_048_588  # the broker's own default
     public: bool = False
+    max_lag_ms: int | None = None
 
 
 def signals(channel: str) -> str:
@@ -83,6 +87,7 @@ MODELS = "models"
 CATALOGUE = "catalogue"
 DEAD_LETTERS = "dead-letters"
 CUSTOMERS_CHANGELOG = "customers-changelog"
+VAULT = "customers-vault"
 LEARNERS_CHANGELOG = "learners-changelog"
 
 _NODE = "node of the signal's strongest identifier, 16 bytes; any other key is forwarded"
@@ -119,8 +124,18 @@ _TABLE: tuple[Topic, ...] = (
         doc="Golden records.",
         max_bytes=STATE_MAX_BYTES,
         public=True,
+        max_lag_ms=DAY_MS,
     ),
-    Topic(IDENTITIES, "identity", "node, 16 bytes", "customers", compacted=True, doc="Node to customer.", public=True),
+    Topic(
+        IDENTITIES,
+        "identity",
+        "node, 16 bytes",
+        "customers",
+        compacted=True,
+        doc="Node to customer.",
+        public=True,
+        max_lag_ms=DAY_MS,
+    ),
     Topic(
         MERGES,
         "merge",
@@ -170,8 +185,19 @@ _TABLE: tuple[Topic, ...] = (
         "node, 16 bytes",
         "customers",
         compacted=True,
-        doc="State of the customers agent.",
+        doc="State of the customers agent, each customer sealed with a secret of its own.",
         max_bytes=STATE_MAX_BYTES,
+        max_lag_ms=DAY_MS,
+    ),
+    # Its records are 40 bytes: compacting it all within the hour is cheap, and then a destroyed secret is gone.
+    Topic(
+        VAULT,
+        "",
+        "node, 16 bytes",
+        "customers",
+        compacted=True,
+        doc="Secrets that open the state, wrapped: without its own a customer's state is unreadable.",
+        max_lag_ms=HOUR_MS,
     ),
     Topic(
         LEARNERS_CHANGELOG,

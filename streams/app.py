@@ -84,7 +84,13 @@ STAGES: Mapping[str, Callable[[Settings, Wire, Callable[[], Brain]], Stage[Any]]
 
 
 def lane_config(settings: Settings) -> LaneConfig:
-    """Return the lane's configuration."""
+    """Return the lane's configuration.
+
+    Raises
+    ------
+    SettingsError
+        when the seal key is missing: a worker writes no customer's state in the open
+    """
     password = None if settings.kafka_password is None else settings.secret("kafka_password").decode()
     return LaneConfig(
         app=settings.topic_prefix + settings.app,
@@ -96,6 +102,7 @@ def lane_config(settings: Settings) -> LaneConfig:
         ca=settings.kafka_ca,
         store=settings.store,
         message_max_bytes=topics.STATE_MAX_BYTES,
+        seal_key=settings.secret("seal_key"),
         commit_linger_ms=settings.commit_linger_ms,
         fetch_gather_ms=settings.fetch_gather_ms,
         # A worker's own: its metrics port tells workers of one machine apart.

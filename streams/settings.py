@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     # Secrets, hex
     node_key: SecretStr | None = Field(None, description="keys the hash of identifiers; 32 bytes hex; never change it")
     snapshot_key: SecretStr | None = Field(None, description="HMAC of model snapshots; 32 bytes hex")
+    seal_key: SecretStr | None = Field(
+        None, description="wraps the secrets that seal customers' state; 32 bytes hex; lost, all state is"
+    )
     inbox_secret: SecretStr | None = Field(
         None, description="signs identity tokens of the inbox and the links in messages; 32 bytes hex"
     )
@@ -89,7 +92,7 @@ class Settings(BaseSettings):
     )
     channels: Path | None = Field(None, description="YAML or JSON file: how each outbound channel is reached")
 
-    def secret(self, name: Literal["node_key", "snapshot_key", "inbox_secret", "kafka_password"]) -> bytes:
+    def secret(self, name: Literal["node_key", "snapshot_key", "seal_key", "inbox_secret", "kafka_password"]) -> bytes:
         """Return a secret's bytes (hex keys decoded).
 
         Raises

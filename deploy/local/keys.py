@@ -17,6 +17,7 @@ class Keys(msgspec.Struct, frozen=True):
     ----------
     node_key : 32 bytes in hex; must never change: every customer would be a new one
     snapshot_key, inbox_secret : 32 bytes in hex
+    seal_key : 32 bytes in hex; must never change either: it opens all customers' state
     write_key : for the collection API
     api_key : for the customer API and the 360 page
     webhook_secret : signs webhooks, in the form of Standard Webhooks
@@ -25,6 +26,7 @@ class Keys(msgspec.Struct, frozen=True):
     node_key: str
     snapshot_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
     inbox_secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
+    seal_key: str = msgspec.field(default_factory=lambda: secrets.token_hex(32))
     write_key: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(24))
     api_key: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(24))
     webhook_secret: str = msgspec.field(

@@ -58,6 +58,7 @@ class Running:
             "SADA_VAR": str(self.var),
             "SADA_NODE_KEY": secrets["node_key"],
             "SADA_SNAPSHOT_KEY": secrets["snapshot_key"],
+            "SADA_SEAL_KEY": secrets["seal_key"],
         }
 
     def drain(self, *, timeout_s: float = 600.0) -> None:

@@ -70,6 +70,7 @@ def secrets(keys: Keys) -> dict[str, str]:
     return {
         "SADA_NODE_KEY": keys.node_key,
         "SADA_SNAPSHOT_KEY": keys.snapshot_key,
+        "SADA_SEAL_KEY": keys.seal_key,
         "SADA_INBOX_SECRET": keys.inbox_secret,
         "SADA_WRITE_KEY": keys.write_key,
         "SADA_API_KEY": keys.api_key,

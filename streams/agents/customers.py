@@ -342,6 +342,8 @@ def stage(agent: Customers, *, max_batch: int) -> Stage[NodeRecord]:
         name=STAGE,
         sources=tuple(wire.topic(name) for name in topics.CUSTOMER_SOURCES),
         changelog=wire.topic(topics.CUSTOMERS_CHANGELOG),
+        vault=wire.topic(topics.VAULT),
+        personal=state.is_personal,
         job=agent,
         encode=state.encode,
         decode=state.decode,

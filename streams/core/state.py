@@ -241,6 +241,11 @@ def decode(raw: bytes) -> NodeRecord:
     return _decoder.decode(raw)
 
 
+def is_personal(record: NodeRecord) -> bool:
+    """Say whether a record tells something of a person: a root does, a pointer between hashes does not."""
+    return isinstance(record, Root)
+
+
 def due_ms(record: NodeRecord) -> int | None:
     """Return when the customer's next timer is due, epoch ms of stream time: a label or a reward."""
     if not isinstance(record, Root):

@@ -13,8 +13,7 @@ from confluent_kafka import KafkaException
 from streams.lane.due import checked
 from streams.lane.errors import LaneError, OversizeError
 from streams.lane.job import LANE_KEY_PREFIX, Batch, Failure, Output, Record, Result, Stage, State, never_due
-from streams.lane.store import Store
-from streams.lane.views import CachedView, OverlaidView
+from streams.lane.views import CachedView, OverlaidView, Values
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +33,7 @@ class Applied(Generic[V]):
     values, due : decoded value and due time per changed key
     outputs : dead letters included
     failures : number of dead letters among the outputs
+    renew : changed keys whose secret is replaced
     stream_ms : stream time reached, or None
     """
 
@@ -43,6 +43,7 @@ class Applied(Generic[V]):
     outputs: list[Output] = field(default_factory=list)
     failures: int = 0
     stream_ms: int | None = None
+    renew: set[bytes] = field(default_factory=set)
 
 
 class Applier(Generic[V]):
@@ -51,12 +52,12 @@ class Applier(Generic[V]):
     Parameters
     ----------
     stage : whose job
-    store : committed state of the partition
+    store : committed values of the partition
     message_max_bytes : an output or value beyond it blames the record that caused it
     decoded_bytes : bound on the decoded values to keep, in encoded bytes
     """
 
-    def __init__(self, stage: Stage[V], store: Store, *, message_max_bytes: int, decoded_bytes: int) -> None:
+    def __init__(self, stage: Stage[V], store: Values, *, message_max_bytes: int, decoded_bytes: int) -> None:
         self._stage = stage
         self._store = store
         self._room = message_max_bytes - ENVELOPE_BYTES
@@ -111,6 +112,11 @@ class Applier(Generic[V]):
             if self._has_timers:
                 applied.due[key] = None if value is None else checked(due_ms(value))
         applied.values.update(result.changes)
+        applied.renew.update(result.renew)
+        if not applied.renew <= applied.changes.keys():
+            raise ValueError(
+                "the value of a key whose secret is renewed must be among the changes: the old one opens it"
+            )
 
     def _in_parts(self, batch: Batch, applied: Applied[V]) -> None:
         """Run a batch that raised in halves, down to single records, each over the changes of those before it."""
@@ -134,9 +140,11 @@ class Applier(Generic[V]):
             record = part.records[0]
             what = f"{record.topic}[{record.partition}] at offset {record.offset}"
         else:
-            # A due key has no record: its state stands in, at offset -1 of the changelog.
+            # A due key has no record: its state stands in, at offset -1 of the changelog; but not where state is
+            # sealed, since a dead letter outlives it.
             key = part.due[0]
-            record = Record(self._stage.changelog, part.partition, -1, part.stream_ms, key, self._store.get(key))
+            value = None if self._stage.vault else self._store.get(key)
+            record = Record(self._stage.changelog, part.partition, -1, part.stream_ms, key, value)
             what = f"a due key of {record.topic}[{record.partition}]"
         # The message may quote the record, so it goes into the dead letter only, never into the log.
         log.warning("stage %s: dead letter for %s: %s", self._stage.name, what, type(exc).__name__)
@@ -184,5 +192,6 @@ def _merge(into: Applied[V], part: Applied[V]) -> None:
     into.due.update(part.due)
     into.outputs.extend(part.outputs)
     into.failures += part.failures
+    into.renew |= part.renew
     if part.stream_ms is not None:
         into.stream_ms = part.stream_ms if into.stream_ms is None else max(into.stream_ms, part.stream_ms)

@@ -17,7 +17,7 @@ class LaneConfig:
     app : consumer group, and prefix of the transactional ids: the same for all workers of one application
     bootstrap : ``host:port[,host:port]``
     security, sasl_mechanism, user, password, ca : as of ``streams.settings.Settings``, for both Kafka clients
-    store : ``memory`` (a dict) or ``rocksdb`` (needs the extra ``rocksdb``; a cache of the changelog on disk)
+    store : ``memory`` or ``rocksdb`` (needs the extra ``rocksdb``; a cache of the changelog on disk)
     directory : this worker's own directory; RocksDB lives in it. Never shared by two workers
     session_timeout_s : how long a silent worker keeps its partitions, seconds
     transaction_timeout_s : how long the broker leaves an open transaction of a dead worker before it aborts it
@@ -30,6 +30,7 @@ class LaneConfig:
     stall_after_s : records waiting and nothing committed for so long makes ``health.live()`` false
     decoded_bytes : bound on the decoded values kept per partition, so that hot keys are decoded once; encoded bytes
     due_per_batch : most due keys handed to a job in one batch
+    seal_key : wraps the secrets of stages with a vault; at least 32 bytes, never to be changed
     """
 
     app: str
@@ -68,6 +69,7 @@ class LaneConfig:
     decoded_bytes: int = 2_000_000
     # 1,000: as many as the default batch of records, so a flood of timers costs what a full batch costs.
     due_per_batch: int = 1_000
+    seal_key: bytes | None = field(default=None, repr=False)
 
     def librdkafka(self) -> LibrdkafkaConfig:
         """Return the connection part of a confluent-kafka configuration."""

@@ -8,7 +8,8 @@
     ├── TransactionError   Kafka refused the transaction: this process must end, another takes over
     │   └── FencedError    another worker owns the partition now
     ├── OversizeError      a record's outputs are larger than a message may be: that record's fault
-    └── StoreError         the local store cannot be used
+    ├── StoreError         the local store cannot be used
+    └── FormError          a value of the changelog cannot be unsealed or unsqueezed; told on as a PositionError
 """
 
 
@@ -38,3 +39,7 @@ class OversizeError(LaneError):
 
 class StoreError(LaneError):
     """The local store cannot be opened or does not belong to this partition."""
+
+
+class FormError(LaneError):
+    """A value cannot be brought back from its form: it is damaged, or its key's secret is gone or another."""

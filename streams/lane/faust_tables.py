@@ -11,6 +11,8 @@ from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from mode import Service
 
+from streams.lane.kept import Kept
+
 if TYPE_CHECKING:
     from streams.lane.lane import Lane
 
@@ -20,25 +22,25 @@ log = logging.getLogger(__name__)
 class TableStore(FaustStore):  # type: ignore[misc]  # Faust has no types
     """A view of the committed state of this worker's partitions; only transactions write it."""
 
-    def _stores(self) -> Iterator[Any]:
+    def _kept(self) -> Iterator[Kept[Any]]:
         lane: Lane = self.app.lane
-        return (p.store for (stage, _), p in lane.partitions.items() if stage == self.table_name and p.recovered)
+        return (p.kept for (stage, _), p in lane.partitions.items() if stage == self.table_name and p.recovered)
 
     def __getitem__(self, key: bytes) -> bytes:
-        for store in self._stores():
-            found: bytes | None = store.get(key)
+        for kept in self._kept():
+            found = kept.get(key)
             if found is not None:
                 return found
         raise KeyError(key)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, bytes) and any(store.get(key) is not None for store in self._stores())
+        return isinstance(key, bytes) and any(kept.get(key) is not None for kept in self._kept())
 
     def __iter__(self) -> Iterator[bytes]:
-        return (key for store in self._stores() for key, _ in store.items())
+        return (key for kept in self._kept() for key in kept)
 
     def __len__(self) -> int:
-        return sum(len(store) for store in self._stores())
+        return sum(len(kept) for kept in self._kept())
 
     def __setitem__(self, key: bytes, value: bytes) -> None:
         raise TypeError(f"table {self.table_name} is written by its stage's transactions only")

@@ -18,7 +18,7 @@ A word count, whole:
 {b'salam': 2, b'sada': 1}
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -102,12 +102,15 @@ class Result(Generic[V]):
     outputs : records to produce, in order
     failures : records of this batch that go to the dead letters
     stream_ms : the stream time reached, epoch ms; None leaves it where it was; it never goes back
+    renew : keys among the changes whose secret is replaced: all that was ever written under them before becomes
+        unreadable with it (of a stage with a vault)
     """
 
     changes: Mapping[bytes, V | None] = field(default_factory=dict)
     outputs: Sequence[Output] = ()
     failures: Sequence[Failure] = ()
     stream_ms: int | None = None
+    renew: Collection[bytes] = ()
 
 
 Job = Callable[[State[V], Batch], Result[V]]
@@ -116,6 +119,11 @@ Job = Callable[[State[V], Batch], Result[V]]
 def never_due(value: object) -> int | None:  # noqa: ARG001 - the signature is the contract
     """Say that a value has no timer."""
     return None
+
+
+def always(value: object) -> bool:  # noqa: ARG001 - the signature is the contract
+    """Say that a value is personal."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +142,12 @@ class Stage(Generic[V]):
     max_batch : most records per transaction. Larger is faster and slower to answer: 1,000 costs a
         commit of about 10 ms per 1,000 records
     linger_ms : how long a batch that is not full waits for more; None: as long as ``LaneConfig.commit_linger_ms``
+    vault : compacted topic, of as many partitions as the changelog, that holds a secret per key; with it the values
+        that are personal lie sealed, and a key that loses its secret is unreadable, whatever the changelog still
+        holds of it (see ``vault``); needs ``LaneConfig.seal_key``
+    personal : whether a value is sealed; all are, unless it says otherwise
+    words : zstd dictionaries with which values are squeezed: the first one squeezes, the others are known when older
+        values are read
     """
 
     name: str
@@ -146,3 +160,6 @@ class Stage(Generic[V]):
     due_ms: Callable[[V], int | None] = never_due
     max_batch: int = 1000
     linger_ms: int | None = None
+    vault: str | None = None
+    personal: Callable[[V], bool] = always
+    words: tuple[bytes, ...] = ()

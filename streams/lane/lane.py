@@ -14,15 +14,17 @@ from typing import Any, TypeVar
 
 from streams.lane.config import LaneConfig
 from streams.lane.errors import PositionError
+from streams.lane.forms import Forms
 from streams.lane.health import Health
 from streams.lane.job import Stage
+from streams.lane.kept import Kept
 from streams.lane.observer import Lag, Observer
 from streams.lane.partition import Chunk, Partition, Surroundings
 from streams.lane.replay import replay
-from streams.lane.squeeze import Squeezer, find_zstd
 from streams.lane.store import MemoryStore, Store
 from streams.lane.topology import check_stages, owned_partitions, topic_id
 from streams.lane.transactions import Transactions
+from streams.lane.vault import SealKey, Vault
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class Lane:
     """
 
     def __init__(self, config: LaneConfig, stages: Sequence[Stage[Any]], observer: Observer) -> None:
-        check_stages(stages)
+        check_stages(stages, seal_key=config.seal_key)
         self.config = config
         self.stages = {stage.name: stage for stage in stages}
         self.observer = observer
@@ -79,7 +81,8 @@ class Lane:
         self._room = asyncio.Event()
         self._stop_recovery = threading.Event()
         self._recovery: Future[bool] | None = None
-        self._squeezers = {stage.name: Squeezer(find_zstd()) for stage in stages}
+        self._forms = {stage.name: Forms(stage.words) for stage in stages if stage.vault or stage.words}
+        self._seal_key = None if config.seal_key is None else SealKey(config.seal_key)
         self._topic_ids: dict[str, str] = {}
         self._topic_ids_lock = threading.Lock()
 
@@ -155,7 +158,7 @@ class Lane:
             self.stages[stage],
             number,
             config=config,
-            store=self._new_store(stage, number),
+            kept=self._new_kept(self.stages[stage], number),
             transactions=Transactions(config, f"{config.app}-{stage}-{number}"),
             observer=self.observer,
             around=self._around,
@@ -163,9 +166,16 @@ class Lane:
         partition.open()
         return partition
 
+    def _new_kept(self, stage: Stage[Any], number: int) -> Kept[Any]:
+        vault = None
+        if stage.vault is not None and self._seal_key is not None:
+            vault = Vault(self._seal_key, f"{stage.vault}[{number}]")
+        store, where = self._new_store(stage.name, number), f"{stage.changelog}[{number}]"
+        return Kept(stage, store, forms=self._forms.get(stage.name), vault=vault, where=where)
+
     def _new_store(self, stage: str, number: int) -> Store:
         if self.config.store == "memory":
-            return MemoryStore(self._squeezers[stage])
+            return MemoryStore()
         from streams.lane.rocks import RocksStore  # noqa: PLC0415 - rocksdict is an extra
 
         changelog = self.stages[stage].changelog
@@ -189,14 +199,11 @@ class Lane:
     def _recover(self, waiting: Sequence[Partition[Any]]) -> bool:
         """Replay changelogs; in a thread of the pool."""
         began = time.monotonic()
-        done = replay(
-            self.config,
-            [partition.source() for partition in waiting],
-            progress=self._replayed,
-            stopped=self._stop_recovery.is_set,
-        )
-        if not done:
-            return False
+        secrets = [source for partition in waiting if (source := partition.vault_source()) is not None]
+        states = [partition.source() for partition in waiting]
+        for sources in (secrets, states):
+            if not replay(self.config, sources, progress=self._replayed, stopped=self._stop_recovery.is_set):
+                return False
         for partition in waiting:
             keys = partition.become_ready()
             seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""A table of many small values without a Python object per entry: rows of one width, found by open addressing.
+"""Tables of many small values without a Python object per entry: rows of one width, found by open addressing.
 
 A dict of two bytes objects costs some 200 bytes an entry, whatever is in it. Here an entry of 16 + 31 bytes costs 48
 and six to twelve for its place in the index, and growing copies the rows by ``realloc`` only.
@@ -143,3 +143,57 @@ class PackedTable:
             if row >= _FIRST:
                 at = (row - _FIRST) * self._width
                 yield bytes(self._rows[at : at + self._key_bytes]), *self._read(at)
+
+
+class PackedMap:
+    """Small values under keys of any length: those of the length of the first one are packed, the others lie in a dict.
+
+    Parameters
+    ----------
+    room : longest value, at most 127 bytes
+    """
+
+    __slots__ = ("_key_bytes", "_others", "_packed", "_room")
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._packed: PackedTable | None = None
+        self._key_bytes = -1
+        self._others: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._others) + (0 if self._packed is None else len(self._packed))
+
+    def __contains__(self, key: bytes) -> bool:
+        return self.get(key) is not None
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value under a key, or None."""
+        if self._packed is None or len(key) != self._key_bytes:
+            return self._others.get(key)
+        found = self._packed.get(key)
+        return None if found is None else found[0]
+
+    def set(self, key: bytes, value: bytes) -> None:
+        """Set the value under a key."""
+        if self._packed is None:
+            self._key_bytes = len(key)
+            self._packed = PackedTable(len(key), self._room)
+        if len(key) == self._key_bytes:
+            self._packed.put(key, value)
+        else:
+            self._others[key] = value
+
+    def pop(self, key: bytes) -> None:
+        """Remove a key, if it is there."""
+        if self._packed is None or len(key) != self._key_bytes:
+            self._others.pop(key, None)
+        else:
+            self._packed.pop(key)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over keys and values; the map may not change meanwhile."""
+        yield from self._others.items()
+        if self._packed is not None:
+            for key, value, _ in self._packed.items():
+                yield key, value

@@ -15,10 +15,10 @@ from streams.lane.apply import Applied, Applier
 from streams.lane.config import LaneConfig
 from streams.lane.errors import TransactionError
 from streams.lane.job import Batch, Record, Stage, never_due
+from streams.lane.kept import Kept, Written
 from streams.lane.observer import Committed, Observer
 from streams.lane.position import POSITION_KEY, Position, decode_position, encode_position
 from streams.lane.replay import Source
-from streams.lane.store import Store
 from streams.lane.timers import Timers
 from streams.lane.transactions import AbortedError, Transactions
 
@@ -72,14 +72,15 @@ class Partition(Generic[V]):
         number: int,
         *,
         config: LaneConfig,
-        store: Store,
+        kept: Kept[V],
         transactions: Transactions,
         observer: Observer,
         around: Surroundings,
     ) -> None:
         self.stage = stage
         self.number = number
-        self.store = store
+        self.kept = kept
+        self.store = kept.store
         self.transactions = transactions
         self.position = Position()
         self.timers = Timers()
@@ -92,7 +93,7 @@ class Partition(Generic[V]):
         # When something waited here and nothing was committed yet, by time.monotonic().
         self.progress_at = time.monotonic()
         self._applier = Applier(
-            stage, store, message_max_bytes=config.message_max_bytes, decoded_bytes=config.decoded_bytes
+            stage, kept, message_max_bytes=config.message_max_bytes, decoded_bytes=config.decoded_bytes
         )
         self._config = config
         self._linger_s = (config.commit_linger_ms if stage.linger_ms is None else stage.linger_ms) / 1000
@@ -116,15 +117,28 @@ class Partition(Generic[V]):
         """Fence earlier owners: called before the state is recovered, so nothing can be added to it behind us."""
         self.transactions.open()
 
+    def vault_source(self) -> Source | None:
+        """Return what recovery is to read before anything else: the secrets, if there are any."""
+        vault, topic = self.kept.vault, self.stage.vault
+        return None if vault is None or topic is None else Source(topic, self.number, vault, self.timers)
+
     def source(self) -> Source:
         """Return what recovery is to read: the changelog, into the store and the timers that outlived the process."""
         if not self._timers_loaded:  # once: a recovery that is taken up again goes on with what it has
             self.timers.rebuild(self.store.due())
             self._timers_loaded = True
-        return Source(self.changelog, self.number, self.store, self.timers, self._undated if self._dated else None)
+        undated = self._undated if self._dated else None
+        return Source(self.changelog, self.number, self.store, self.timers, undated, self.kept.replayed)
 
     def become_ready(self) -> int:
-        """Take over the position and the timers of the recovered state; return the number of keys."""
+        """Take over the position and the timers of the recovered state; return the number of keys.
+
+        Raises
+        ------
+        PositionError
+            when the position record or a sealed value cannot be read
+        """
+        self.kept.check()
         raw = self.store.get(POSITION_KEY)
         where = f"{self.changelog}[{self.number}]"
         self.position = Position() if raw is None else decode_position(raw, where=where)
@@ -141,8 +155,8 @@ class Partition(Generic[V]):
         due: dict[bytes, int | None] = {}
         unreadable = 0
         for key in self._undated:
-            raw = self.store.get(key)
             try:
+                raw = self.kept.get(key)
                 due[key] = None if raw is None else due_ms(decode(raw))
             except Exception:  # noqa: BLE001 - one unreadable value must not stop the partition; its records say so
                 unreadable += 1
@@ -175,7 +189,7 @@ class Partition(Generic[V]):
         """Let go of producer and store."""
         self.quiesce()
         self.transactions.close()
-        self.store.close()
+        self.kept.close()
         self._observer.released(self.stage.name, self.number)
 
     # ------------------------------------------------------------------ work
@@ -303,15 +317,18 @@ class Partition(Generic[V]):
             applied = self._applier.apply(batch)
             position = self.position.after(read, applied.stream_ms)
             raw = encode_position(position)
+            written = self.kept.seal(applied.changes, applied.values, applied.renew)
             transactions.begin()
             transactions.produce(applied.outputs)
-            transactions.produce_changes(self.changelog, number, applied.changes, applied.due)
+            if self.stage.vault is not None:
+                transactions.produce_changes(self.stage.vault, number, written.secrets)
+            transactions.produce_changes(self.changelog, number, written.changes, applied.due)
             reached = transactions.produce_position(self.changelog, number, POSITION_KEY, raw)
         began = time.monotonic()
         transactions.commit()
         commit_s = time.monotonic() - began
-        applied.changes[POSITION_KEY] = raw
-        self._committed(applied, position, reached.offset)
+        written.changes[POSITION_KEY] = raw
+        self._committed(applied, written, position, reached.offset)
         self._observer.committed(
             Committed(
                 self.stage.name,
@@ -326,9 +343,9 @@ class Partition(Generic[V]):
         )
         return applied
 
-    def _committed(self, applied: Applied[V], position: Position, offset: int) -> None:
+    def _committed(self, applied: Applied[V], written: Written, position: Position, offset: int) -> None:
         """Merge the overlay into the store: what the broker committed is now the state here."""
-        self.store.write(applied.changes, offset, applied.due)
+        self.kept.committed(written, offset, applied.due)
         self._applier.view.committed(applied.values, applied.changes)
         for key, at in applied.due.items():
             self.timers.set(key, at)

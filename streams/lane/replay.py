@@ -16,7 +16,7 @@ from streams.lane.config import LaneConfig
 from streams.lane.due import note
 from streams.lane.errors import PositionError, TransactionError
 from streams.lane.job import LANE_KEY_PREFIX
-from streams.lane.store import NOTHING_REFLECTED, Store
+from streams.lane.store import NOTHING_REFLECTED, Changes, Store
 from streams.lane.timers import Timers
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ AHEAD_KB = 16_384
 class Source(NamedTuple):
     """A changelog partition, and the store and timers that it fills.
 
-    ``undated`` gets the keys whose due times do not lie beside them; None: the stage has no timers.
+    ``undated`` gets the keys whose due times do not lie beside them; None: the stage has no timers. ``told`` is called
+    with what each chunk changes.
     """
 
     topic: str
@@ -42,6 +43,7 @@ class Source(NamedTuple):
     store: Store
     timers: Timers
     undated: set[bytes] | None = None
+    told: Callable[[Changes], None] | None = None
 
 
 class _Reading(NamedTuple):
@@ -60,6 +62,8 @@ class _Chunk:
     def put_into(self, source: Source) -> None:
         """Write to store and timers."""
         source.store.write(self.changes, self.last, self.due)
+        if source.told is not None:
+            source.told(self.changes)
         if source.undated is None:
             return
         for key, at in self.due.items():

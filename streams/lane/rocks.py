@@ -25,8 +25,8 @@ REFLECTS_KEY: Final = LANE_KEY_PREFIX + b"reflects"
 # 12 h, half of Kafka's default delete.retention.ms: an older store may have missed a tombstone that compaction has
 # removed by now, and would keep a deleted key for ever.
 TRUSTED_FOR_S = 12 * 3600
-# 2: due times lie beside the values.
-_VERSION = 2
+# 3: personal values are sealed; a store of before holds them openly, and is removed whole.
+_VERSION = 3
 
 # Due times by key, before the lane's other keys in one run, so that they are read without the values.
 DUE_PREFIX: Final = LANE_KEY_PREFIX + b"due:"

@@ -9,23 +9,19 @@ from streams.lane.due import NO_DUE, Due
 from streams.lane.job import LANE_KEY_PREFIX
 from streams.lane.packed import PackedTable
 from streams.lane.slabs import Place, Slabs
-from streams.lane.squeeze import Squeezer, find_zstd
 
 Changes = Mapping[bytes, bytes | None]
 
 # Changelog offset of a store that reflects nothing yet.
 NOTHING_REFLECTED = -1
 
-# Size class, number, length and kind of squeezing of a value that lies in a slab.
-_PLACE: Final = struct.Struct("<BIIB")
-# 31 bytes: with a key of 16 a row is 48. What points somewhere (an alias: 30) fits, what tells something does not.
+# Size class, number and length of a value that lies in a slab.
+_PLACE: Final = struct.Struct("<BII")
+# 31 bytes: with a key of 16 a row is 48. What points somewhere (an alias with its mark: 31) fits, what tells something
+# does not.
 _ROOM = 31
 # Longer keys are rare, and rows of one width would be mostly key.
 _LONGEST_KEY = 64
-# 2 MB per partition: four hundred golden records that were just written, and may be again, are not squeezed each time.
-YOUNG_BYTES = 2_000_000
-# 2,500 changes at once come from recovery's chunks only: a batch of 1,000 signals changes some 1,100 records.
-_RECOVERED = 2_500
 
 
 class Store(Protocol):
@@ -68,19 +64,13 @@ class Store(Protocol):
 class MemoryStore:
     """State in memory, packed: lost with the process, rebuilt from the changelog.
 
-    A small value lies in a row of a table; a larger one is kept as it is while it is young, then squeezed into a slab.
-    So a golden record of 4.9 kB costs some 2 kB, an alias some 60 bytes, and neither any Python object.
-    Keys of the length of the first one are packed; the lane's own and those of other lengths lie in a dict.
-
-    Parameters
-    ----------
-    squeezer : shared by all partitions of a stage; None makes one
-    young_bytes : values that are kept as they are
+    A small value lies in a row of a table, a larger one in a slab, each as it lies in the changelog: what is squeezed
+    and sealed there is so here. An alias costs some 60 bytes, a golden record what it has in the changelog and some 100
+    more, and neither any Python object. Keys of the length of the first one are packed; the lane's own and those of
+    other lengths lie in a dict.
     """
 
-    def __init__(self, squeezer: Squeezer | None = None, *, young_bytes: int = YOUNG_BYTES) -> None:
-        self._squeezer = squeezer or Squeezer(find_zstd())
-        self._most_young = young_bytes
+    def __init__(self) -> None:
         # A reader of the table (Faust's view, a dead letter) may come while another thread writes.
         self._lock = threading.Lock()
         self._begin()
@@ -89,8 +79,6 @@ class MemoryStore:
         self._table: PackedTable | None = None
         self._key_bytes = -1
         self._slabs = Slabs()
-        self._young: dict[bytes, bytes] = {}
-        self._young_bytes = 0
         self._others: dict[bytes, bytes] = {}
         self.offset = NOTHING_REFLECTED
 
@@ -99,32 +87,22 @@ class MemoryStore:
         with self._lock:
             if len(key) != self._key_bytes or self._table is None:
                 return self._others.get(key)
-            raw = self._young.get(key)
-            if raw is not None:
-                return raw
             found = self._table.get(key)
             return None if found is None else self._value(*found)
 
     def _value(self, kept: bytes, elsewhere: bool) -> bytes:
-        if not elsewhere:
-            return kept
-        size, number, length, how = _PLACE.unpack(kept)
-        return self._squeezer.unsqueeze(how, self._slabs.get(Place(size, number, length)))
+        return self._slabs.get(Place(*_PLACE.unpack(kept))) if elsewhere else kept
 
     def write(self, changes: Changes, offset: int, due: Due = NO_DUE) -> None:  # noqa: ARG002 - timers are in memory
         """Apply committed changes."""
-        # What recovery reads is not young: it is squeezed at once.
-        young = self._most_young > 0 and len(changes) < _RECOVERED
         with self._lock:
             for key, value in changes.items():
                 if self._packs(key):
-                    self._set(key, value, young=young)
+                    self._set(key, value)
                 elif value is None:
                     self._others.pop(key, None)
                 else:
                     self._others[key] = value
-            if self._young_bytes > self._most_young:
-                self._settle()
             self.offset = offset
 
     def _packs(self, key: bytes) -> bool:
@@ -133,38 +111,16 @@ class MemoryStore:
             self._table = PackedTable(len(key), _ROOM)
         return len(key) == self._key_bytes and not key.startswith(LANE_KEY_PREFIX)
 
-    def _set(self, key: bytes, value: bytes | None, *, young: bool) -> None:
+    def _set(self, key: bytes, value: bytes | None) -> None:
         table = cast("PackedTable", self._table)
-        was_young = self._young.pop(key, None)
-        if was_young is not None:
-            self._young_bytes -= len(was_young)
         if value is None:
             before = table.pop(key)
         elif len(value) <= _ROOM:
             before = table.put(key, value)
-        elif not young:
-            before = table.put(key, self._squeezed(value), mark=True)
         else:
-            before = table.put(key, b"", mark=True)
-            self._young[key] = value
-            self._young_bytes += len(value)
-        if before is not None and before[1] and before[0]:
-            self._slabs.free(Place(*_PLACE.unpack(before[0])[:3]))
-
-    def _settle(self) -> None:
-        """Squeeze what was written longest ago, until half of the room for the young is free again."""
-        table = cast("PackedTable", self._table)
-        for key in list(self._young):
-            if 2 * self._young_bytes <= self._most_young:
-                return
-            value = self._young.pop(key)
-            self._young_bytes -= len(value)
-            table.put(key, self._squeezed(value), mark=True)
-
-    def _squeezed(self, value: bytes) -> bytes:
-        """Squeeze a value into a slab; return what says where and how."""
-        how, packed = self._squeezer.squeeze(value)
-        return _PLACE.pack(*self._slabs.put(packed), how)
+            before = table.put(key, _PLACE.pack(*self._slabs.put(value)), mark=True)
+        if before is not None and before[1]:
+            self._slabs.free(Place(*_PLACE.unpack(before[0])))
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over all keys of the job."""
@@ -172,7 +128,7 @@ class MemoryStore:
             if not key.startswith(LANE_KEY_PREFIX):
                 yield key, value
         for key, kept, elsewhere in self._table.items() if self._table is not None else ():
-            yield key, self._young[key] if elsewhere and not kept else self._value(kept, elsewhere)
+            yield key, self._value(kept, elsewhere)
 
     def due(self) -> Iterator[tuple[bytes, int]]:
         """Iterate over nothing: what was lost with the process comes from the changelog, timers too."""

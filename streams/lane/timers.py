@@ -4,58 +4,17 @@ A million timers wait: each is a row of a packed table and a line in its hour, s
 have begun are Python objects in a heap.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from heapq import heappop, heappush
 
 from streams.lane.due import from_bytes, to_bytes
-from streams.lane.packed import PackedTable
+from streams.lane.packed import PackedMap
 
 # An hour: timers reach weeks ahead, so there are a few hundred hours, each with a few thousand keys of a million.
 _HOUR_MS = 3_600_000
 _DUE_BYTES = 8
 # Before anything was due.
 _NEVER = -(2**62)
-
-
-class _DueTimes:
-    """Due times by key; those of the length of the first one are packed."""
-
-    __slots__ = ("_key_bytes", "_others", "_packed")
-
-    def __init__(self) -> None:
-        self._packed: PackedTable | None = None
-        self._key_bytes = -1
-        self._others: dict[bytes, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._others) + (0 if self._packed is None else len(self._packed))
-
-    def get(self, key: bytes) -> int | None:
-        if self._packed is None or len(key) != self._key_bytes:
-            return self._others.get(key)
-        found = self._packed.get(key)
-        return None if found is None else from_bytes(found[0])
-
-    def set(self, key: bytes, due_ms: int) -> None:
-        if self._packed is None:
-            self._key_bytes = len(key)
-            self._packed = PackedTable(len(key), _DUE_BYTES)
-        if len(key) == self._key_bytes:
-            self._packed.put(key, to_bytes(due_ms))
-        else:
-            self._others[key] = due_ms
-
-    def pop(self, key: bytes) -> None:
-        if self._packed is None or len(key) != self._key_bytes:
-            self._others.pop(key, None)
-        else:
-            self._packed.pop(key)
-
-    def items(self) -> Iterator[tuple[bytes, int]]:
-        yield from self._others.items()
-        if self._packed is not None:
-            for key, due, _ in self._packed.items():
-                yield key, from_bytes(due)
 
 
 class Timers:
@@ -71,7 +30,7 @@ class Timers:
         self._begin()
 
     def _begin(self) -> None:
-        self._due_at = _DueTimes()
+        self._due_at = PackedMap(_DUE_BYTES)
         # Keys by hour, each after its length in two bytes; hours that lie ahead, as a heap.
         self._far: dict[int, bytearray] = {}
         self._hours: list[int] = []
@@ -95,12 +54,12 @@ class Timers:
         """Set, move or (None) remove the timer of a key."""
         if due_ms is None:
             self._due_at.pop(key)
-        elif self._due_at.get(key) != due_ms:
-            self._due_at.set(key, due_ms)
+        elif self._due_at.get(key) != (raw := to_bytes(due_ms)):
+            self._due_at.set(key, raw)
             self._enter(key, due_ms)
             if self._lines > 64 and self._lines > 4 * len(self._due_at):
                 # Entries that moved stay until they come up; three of four being dead is enough.
-                self.rebuild(self._due_at.items())
+                self.rebuild((key, from_bytes(raw)) for key, raw in self._due_at.items())
 
     def _enter(self, key: bytes, due_ms: int) -> None:
         self._lines += 1
@@ -124,8 +83,8 @@ class Timers:
                 begin = at + 2
                 at = begin + int.from_bytes(line[begin - 2 : begin], "big")
                 key = bytes(line[begin:at])
-                due_ms = self._due_at.get(key)
-                if due_ms is not None and due_ms // _HOUR_MS == hour:
+                due = self._due_at.get(key)
+                if due is not None and (due_ms := from_bytes(due)) // _HOUR_MS == hour:
                     heappush(self._heap, (due_ms, key))
                 else:
                     self._lines -= 1
@@ -137,7 +96,7 @@ class Timers:
         heap = self._heap
         while heap:
             at, key = heap[0]
-            if self._due_at.get(key) == at:
+            if self._due_at.get(key) == to_bytes(at):
                 return at <= stream_ms
             heappop(heap)
             self._lines -= 1

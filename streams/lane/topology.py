@@ -13,15 +13,26 @@ from streams.lane.job import Stage
 
 # 30 s: a broker that is just starting answers within 3 s; beyond it the address is probably wrong.
 ANSWER_S = 30.0
+# Of the key that wraps the secrets of a vault.
+SEAL_KEY_BYTES = 32
 
 
-def check_stages(stages: Sequence[Stage[Any]]) -> None:
+def _topics_of(stage: Stage[Any]) -> tuple[str, ...]:
+    """Return the topics of a stage that hold a partition's state or lead to it: all have as many partitions."""
+    return (*stage.sources, *_state_of(stage))
+
+
+def _state_of(stage: Stage[Any]) -> tuple[str, ...]:
+    return (stage.changelog,) if stage.vault is None else (stage.changelog, stage.vault)
+
+
+def check_stages(stages: Sequence[Stage[Any]], *, seal_key: bytes | None = None) -> None:
     """Check that stages do not get in each other's way.
 
     Raises
     ------
     TopologyError
-        naming the stages, when they share a name, a changelog or a source, or one has no source
+        naming the stages, when they share a name or a topic, one has no source, or a vault and nothing to seal with
     """
     if not stages:
         raise TopologyError("there is no stage to run")
@@ -31,7 +42,12 @@ def check_stages(stages: Sequence[Stage[Any]]) -> None:
             raise TopologyError(f"stage {stage.name} has no source topic")
         if stage.max_batch < 1:
             raise TopologyError(f"stage {stage.name}: max_batch is {stage.max_batch}, at least 1 is needed")
-        for use in (f"name {stage.name}", *(f"topic {topic}" for topic in (stage.changelog, *stage.sources))):
+        if stage.vault is not None and (seal_key is None or len(seal_key) < SEAL_KEY_BYTES):
+            raise TopologyError(
+                f"stage {stage.name} seals its state, and LaneConfig.seal_key has less than {SEAL_KEY_BYTES} bytes. "
+                "Give the deployment one, and keep it."
+            )
+        for use in (f"name {stage.name}", *(f"topic {topic}" for topic in _topics_of(stage))):
             if use in owners:
                 raise TopologyError(f"stages {owners[use]} and {stage.name} both have the {use}")
             owners[use] = stage.name
@@ -48,13 +64,13 @@ def check_topology(config: LaneConfig, stages: Sequence[Stage[Any]]) -> None:
     admin = AdminClient(config.librdkafka())
     counts = _partition_counts(admin, config)
     for stage in stages:
-        for topic in (*stage.sources, stage.changelog):
+        for topic in _topics_of(stage):
             if topic not in counts:
                 raise TopologyError(
                     f"stage {stage.name}: topic {topic} does not exist on {config.bootstrap}. "
                     "Create the topics first; the lane creates none."
                 )
-        _same_counts(stage, {topic: counts[topic] for topic in (*stage.sources, stage.changelog)})
+        _same_counts(stage, {topic: counts[topic] for topic in _topics_of(stage)})
     _compacted(admin, stages)
 
 
@@ -80,8 +96,8 @@ def _same_counts(stage: Stage[Any], counts: dict[str, int]) -> None:
 
 
 def _compacted(admin: AdminClient, stages: Iterable[Stage[Any]]) -> None:
-    asked = {stage.changelog: ConfigResource(ResourceType.TOPIC, stage.changelog) for stage in stages}
-    for resource, answer in admin.describe_configs(list(asked.values()), request_timeout=ANSWER_S).items():
+    asked = [ConfigResource(ResourceType.TOPIC, topic) for stage in stages for topic in _state_of(stage)]
+    for resource, answer in admin.describe_configs(asked, request_timeout=ANSWER_S).items():
         try:
             policy = answer.result()["cleanup.policy"].value
         except KafkaException as exc:

@@ -1,15 +1,23 @@
 """What a job sees of the state while its batch runs."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-from streams.lane.store import Changes, Store
+from streams.lane.store import Changes
 
 V = TypeVar("V")
 
 
 # What an entry costs besides its value, counted in encoded bytes: so knowing that a key is absent is bounded too.
 _ENTRY_BYTES: Final = 32
+
+
+class Values(Protocol):
+    """Committed values by key, as their job wrote them."""
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """Return the bytes under a key, or None."""
+        ...
 
 
 class CachedView(Generic[V]):
@@ -28,7 +36,7 @@ class CachedView(Generic[V]):
 
     __slots__ = ("_decode", "_handed", "_limit", "_old", "_stored", "_young", "_young_bytes")
 
-    def __init__(self, store: Store, decode: Callable[[bytes], V], limit_bytes: int) -> None:
+    def __init__(self, store: Values, decode: Callable[[bytes], V], limit_bytes: int) -> None:
         self._stored = store.get
         self._decode = decode
         self._limit = limit_bytes // 2
@@ -93,7 +101,7 @@ class OverlaidView(Generic[V]):
 
     __slots__ = ("_decode", "_overlay", "_stored")
 
-    def __init__(self, store: Store, decode: Callable[[bytes], V], overlay: Mapping[bytes, bytes | None]) -> None:
+    def __init__(self, store: Values, decode: Callable[[bytes], V], overlay: Mapping[bytes, bytes | None]) -> None:
         self._stored = store.get
         self._decode = decode
         self._overlay = overlay

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 from confluent_kafka import Producer
 
 from schemas.identifiers import Hasher, Identifier
-from schemas.topics import CUSTOMERS_CHANGELOG
+from schemas.topics import CUSTOMERS_CHANGELOG, VAULT
 from streams.core import state
 from streams.core.state import Root
 from streams.lane.due import headers_of
-from tests.bench import stages
+from streams.lane.forms import Forms
+from streams.lane.vault import SealKey, Vault
+from tests.bench import rig, stages
 from tests.bench.rig import Rig
 from tests.bench.traffic import Sent
 
@@ -87,8 +89,35 @@ def customers(people: list[Person], count: int, hasher: Hasher) -> Iterator[Copy
         yield copy(people[at % len(people)], FIRST + at, hasher)
 
 
+class Row(NamedTuple):
+    """A record of a customer and, if it is sealed, of the vault, as the lane writes them."""
+
+    node: bytes
+    value: bytes
+    wrapped: bytes | None
+    due_ms: int | None
+
+
+def rows(people: list[Person], count: int, hasher: Hasher) -> Iterator[tuple[int, list[Row]]]:
+    """Yield so many customers' records, in the lane's own form, with their numbers from 0."""
+    forms, vault = Forms(), Vault(SealKey(bytes.fromhex(rig.SEAL_KEY)), "")
+    known = {node: state.decode(raw) for person in people for node, raw in person.records.items()}
+    personal = {node: state.is_personal(record) for node, record in known.items()}
+    due = {node: state.due_ms(record) for node, record in known.items()}
+    for at, made in enumerate(customers(people, count, hasher)):
+        found = []
+        like = people[at % len(people)].records
+        for (node, raw), original in zip(made.records.items(), like, strict=True):
+            if personal[original]:
+                secret, wrapped = vault.make()
+                found.append(Row(node, forms.sealed(node, raw, secret), wrapped, due[original]))
+            else:
+                found.append(Row(node, forms.plain(raw), None, due[original]))
+        yield at, found
+
+
 def seed(rigged: Rig, people: list[Person], count: int, *, hasher: Hasher, told: Callable[[int], object]) -> int:
-    """Write the records of so many customers to the changelog; return how many records there are.
+    """Write the records of so many customers to changelog and vault; return how many the changelog has.
 
     Raises
     ------
@@ -106,20 +135,22 @@ def seed(rigged: Rig, people: list[Person], count: int, *, hasher: Hasher, told:
             "log_level": 3,
         }
     )
-    topic, written = rigged.prefix + CUSTOMERS_CHANGELOG, 0
-    due: dict[bytes, int | None] = {}
-    for person in people:
-        for node, raw in person.records.items():
-            due[node] = state.due_ms(state.decode(raw))
-    for at, made in enumerate(customers(people, count, hasher)):
-        times = [due[node] for node in people[at % len(people)].records]
-        for (node, raw), at_ms in zip(made.records.items(), times, strict=True):
-            while True:
-                try:
-                    producer.produce(topic, raw, node, headers=list(headers_of(node, raw, {node: at_ms})))
-                    break
-                except BufferError:
-                    producer.poll(0.05)
+    changelog, vault, written = rigged.prefix + CUSTOMERS_CHANGELOG, rigged.prefix + VAULT, 0
+
+    def produce(*record: Any, **more: Any) -> None:
+        while True:
+            try:
+                producer.produce(*record, **more)
+            except BufferError:
+                producer.poll(0.05)
+            else:
+                return
+
+    for at, found in rows(people, count, hasher):
+        for node, value, wrapped, due_ms in found:
+            if wrapped is not None:
+                produce(vault, wrapped, node)
+            produce(changelog, value, node, headers=list(headers_of(node, value, {node: due_ms})))
             written += 1
         if at % 1_000 == 0:
             producer.poll(0)

@@ -26,7 +26,7 @@ from streams.settings import Settings
 
 CATALOGUE = ROOT / "deploy" / "local" / "catalogue.yaml"
 # Secrets of a bench: whoever reads its topics reads made-up people.
-NODE_KEY, SNAPSHOT_KEY = "5a" * 32, "a5" * 32
+NODE_KEY, SNAPSHOT_KEY, SEAL_KEY = "5a" * 32, "a5" * 32, "55" * 32
 # A worker imports River and SciPy, then replays its state.
 START_WITHIN_S = 300.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -122,6 +122,7 @@ class Rig:
             "SADA_VAR": str(self.folder),
             "SADA_NODE_KEY": NODE_KEY,
             "SADA_SNAPSHOT_KEY": SNAPSHOT_KEY,
+            "SADA_SEAL_KEY": SEAL_KEY,
             # Stream time moves with the signals: what is measured is the work on them, not on a clock.
             "SADA_TICK_S": "0",
             "PYTHONUNBUFFERED": "1",

@@ -76,7 +76,9 @@ def _attack(stack: Running, options: argparse.Namespace) -> dict[str, Any]:
         faults.wait_for(var, name)
     stack.drain()
     time.sleep(3.0)  # the last profiles on their way to Redis
-    verdict = verifier.verify(kafka, truth, _profiles_in(stack.up["redis"]))
+    verdict = verifier.verify(
+        kafka, truth, _profiles_in(stack.up["redis"]), seal_key=bytes.fromhex(stack.environment()["SADA_SEAL_KEY"])
+    )
     if stack.process.poll() is not None:
         verdict.notes.append("the supervisor itself ended")
     did = done[0] if done else faults.Faults()

@@ -1,5 +1,5 @@
-"""Holds the topics against the truth. It shares no code with the pipeline: Avro by the published schemas, state as raw
-MessagePack, customers by a union-find of its own."""
+"""Holds the topics against the truth. It shares no code with the pipeline but what unseals state: Avro by the published
+schemas, state as raw MessagePack, customers by a union-find of its own."""
 
 import io
 import json
@@ -13,6 +13,7 @@ import fastavro
 import msgspec
 
 from deploy.local.running import read_topic
+from streams.lane.reading import last_values
 from tests.chaos.load import Truth
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "avro"
@@ -62,7 +63,7 @@ class Reader:
                 yield key, record if isinstance(record, dict) else None
 
 
-def verify(bootstrap: str, truth: Truth, redis_profiles: dict[str, Any] | None = None) -> Verdict:
+def verify(bootstrap: str, truth: Truth, redis_profiles: dict[str, Any] | None = None, *, seal_key: bytes) -> Verdict:
     """Return what is wrong with the topics, given what was accepted."""
     reader = Reader(bootstrap)
     verdict = Verdict(signals=truth.written)
@@ -71,7 +72,7 @@ def verify(bootstrap: str, truth: Truth, redis_profiles: dict[str, Any] | None =
     }
     _customers(profiles, truth, verdict)
     _outputs(reader, verdict)
-    _state(reader, profiles, verdict)
+    _state(reader, profiles, verdict, seal_key)
     _dead_letters(reader, truth, verdict)
     if redis_profiles is not None:
         told = {customer.hex(): record["history"]["signals"] for customer, record in profiles.items()}
@@ -144,12 +145,13 @@ def _outputs(reader: Reader, verdict: Verdict) -> None:
             verdict.notes.append(f"{topic}: {extra} of {sum(seen.values())} are copies")
 
 
-def _state(reader: Reader, profiles: dict[bytes, dict[str, Any]], verdict: Verdict) -> None:
+def _state(reader: Reader, profiles: dict[bytes, dict[str, Any]], verdict: Verdict, seal_key: bytes) -> None:
     """Read the changelog: every facet lies in one root, every alias leads to one, every root has its profile."""
     newest = {
         key: msgspec.msgpack.decode(value)
-        for key, value in dict(reader.raw("customers-changelog")).items()
-        if key is not None and value is not None and not key.startswith(b"\x00lane:")
+        for key, value in last_values(
+            reader.raw("customers-changelog"), reader.raw("customers-vault"), seal_key=seal_key
+        ).items()
     }
     # A root is r, node, created_at_ms, members, facets and more; an alias is a, to, since_ms.
     roots = {key: record for key, record in newest.items() if record[0] == "r"}

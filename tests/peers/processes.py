@@ -36,6 +36,7 @@ def environment(kafka: str, redis: str, prefix: str, folder: Path, **settings: s
         "SADA_PARTITIONS": str(PARTITIONS),
         "SADA_NODE_KEY": NODE_KEY,
         "SADA_SNAPSHOT_KEY": NODE_KEY,
+        "SADA_SEAL_KEY": NODE_KEY,
         **settings,
     }
 

@@ -37,7 +37,7 @@ class Floor:
         for future in self._admin.create_topics(topics).values():
             future.result()
 
-    def recreate(self, name: str, partitions: int) -> None:
+    def recreate(self, name: str, partitions: int, *, compacted: bool = False) -> None:
         """Delete a topic and create it anew."""
         for future in self._admin.delete_topics([self.prefix + name]).values():
             future.result()
@@ -45,7 +45,7 @@ class Floor:
         while self.prefix + name in self._admin.list_topics(timeout=5).topics:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        self.create({name: partitions})
+        self.create({name: partitions}, compacted=(name,) if compacted else ())
 
     def create_word_count(self, partitions: int = 2) -> None:
         self.create(

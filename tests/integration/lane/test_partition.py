@@ -11,18 +11,22 @@ import pytest
 
 from streams.lane.config import LaneConfig
 from streams.lane.errors import FencedError, TransactionError
+from streams.lane.forms import Forms
 from streams.lane.job import Batch, Failure, Output, Record, Result, Stage, State, never_due
+from streams.lane.kept import Kept
 from streams.lane.observer import NO_OBSERVER, Committed
 from streams.lane.partition import Partition, Surroundings
 from streams.lane.replay import replay
 from streams.lane.rocks import RocksStore
 from streams.lane.store import MemoryStore, Store
 from streams.lane.transactions import AbortedError, Transactions
+from streams.lane.vault import SealKey, Vault
 from streams.lane.views import CachedView
 
 pytestmark = pytest.mark.kafka
 
 Floor = Any  # the fixture's class lives in conftest.py, which tests cannot import
+SEAL_KEY = SealKey(b"k" * 32)
 
 
 class Watcher(type(NO_OBSERVER)):  # type: ignore[misc]  # the class behind a protocol's value
@@ -75,6 +79,10 @@ class Rig:
         }  # fmt: skip
         return Stage(**(fields | kwargs))
 
+    def sealing(self, stage: Stage[Any]) -> dict[str, Any]:
+        """Return what a stage with a vault seals with."""
+        return {"forms": Forms(), "vault": Vault(SEAL_KEY, "vault[0]"), "where": "log[0]"} if stage.vault else {}
+
     def _dead_letter(self, failure: Failure) -> Output:
         return Output(f"{self.floor.prefix}out", b"dead", failure.detail.encode())
 
@@ -92,19 +100,21 @@ class Rig:
             self.failures.append(failure)
             self.failed.set()
 
+        kept = Kept(stage, store or MemoryStore(), **self.sealing(stage))
         partition = Partition(
             stage,
             0,
             config=self.config,
-            store=store or MemoryStore(),
+            kept=kept,
             transactions=Transactions(self.config, self.floor.prefix + transactional_id),
             observer=watcher,
             around=Surroundings(self.pool, threading.Lock(), failed, lambda: None),
         )
         self.made.append(partition)
         partition.open()
-        source = partition.source()
-        assert replay(self.config, [source], progress=lambda _: None, stopped=lambda: False)
+        for source in (partition.vault_source(), partition.source()):
+            sources = [] if source is None else [source]
+            assert replay(self.config, sources, progress=lambda _: None, stopped=lambda: False)
         partition.become_ready()
         partition.flow()
         return partition

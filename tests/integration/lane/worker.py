@@ -130,6 +130,20 @@ def rocksdb(config: LaneConfig, path: str) -> LaneConfig:
     return dataclasses.replace(config, store="rocksdb", directory=Path(path))
 
 
+def sealed(config: LaneConfig, seal_key: str) -> LaneConfig:
+    """Seal totals that are odd: a word's secret comes and goes with each line."""
+
+    def with_vault(prefix: str, **kwargs: Any) -> Any:
+        return dataclasses.replace(stage(prefix, **kwargs), vault=f"{prefix}vault", personal=_is_odd)
+
+    globals()["new_stage"] = with_vault
+    return dataclasses.replace(config, seal_key=bytes.fromhex(seal_key))
+
+
+def _is_odd(total: int) -> bool:
+    return total % 2 == 1
+
+
 def another_stage(config: LaneConfig, prefix: str) -> LaneConfig:
     """Run a second stage beside the first: it counts keys over two topics that share their partitions' states."""
 
@@ -169,6 +183,7 @@ VARIANTS: dict[str, Change] = {
         no_fence,
         stop_in_job,
         session,
+        sealed,
         rocksdb,
         another_stage,
         beside_fails,

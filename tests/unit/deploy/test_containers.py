@@ -86,7 +86,8 @@ def test_every_secret_is_asked_for_and_explained() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     asked = set(re.findall(r"\$\{(\w+):\?", text))
     explained = set(re.findall(r"^#?(\w+)=", (DEPLOY / "compose.env.example").read_text(), re.MULTILINE))
-    assert {"SADA_NODE_KEY", "SADA_SNAPSHOT_KEY", "SADA_INBOX_SECRET", "SADA_REDIS_PASSWORD"} <= asked <= explained
+    secrets = {"SADA_NODE_KEY", "SADA_SNAPSHOT_KEY", "SADA_SEAL_KEY", "SADA_INBOX_SECRET", "SADA_REDIS_PASSWORD"}
+    assert secrets <= asked <= explained
 
 
 def test_mounts_exist() -> None:

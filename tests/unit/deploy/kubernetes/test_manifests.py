@@ -100,7 +100,7 @@ def test_each_has_its_own_kafka_user(name: str) -> None:
 
 SECRETS = {
     "sada-gateway": {"SADA_NODE_KEY", "SADA_INBOX_SECRET", "SADA_REDIS"},
-    "sada-worker": {"SADA_NODE_KEY", "SADA_SNAPSHOT_KEY"},
+    "sada-worker": {"SADA_NODE_KEY", "SADA_SNAPSHOT_KEY", "SADA_SEAL_KEY"},
     "sada-deliver": {"SADA_INBOX_SECRET", "SADA_REDIS"},
     "sada-serve": {"SADA_REDIS"},
 }
@@ -178,7 +178,7 @@ def rights(name: str, operation: str) -> set[str]:
 
 def test_rights_on_topics_are_the_least() -> None:
     """Only the worker writes state; serve writes nothing; deliver cannot read signals."""
-    state = {"profiles", "identities", "customers-changelog", "learners-changelog", "models"}
+    state = {"profiles", "identities", "customers-changelog", "customers-vault", "learners-changelog", "models"}
     assert state <= rights("sada-worker", "Write")
     doors = {topic for topic in TOPICS if topic.startswith("signals.")} | {"dead-letters", "rulings"}
     assert rights("sada-gateway", "Write") <= doors

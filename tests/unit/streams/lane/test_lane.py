@@ -14,6 +14,7 @@ from streams.lane.errors import FencedError, PositionError
 from streams.lane.examples.word_count import stage
 from streams.lane.health import Health
 from streams.lane.job import Record
+from streams.lane.kept import Kept
 from streams.lane.lane import Lane
 from streams.lane.metrics import PrometheusObserver
 from streams.lane.observer import NO_OBSERVER, Committed, Lag
@@ -48,7 +49,7 @@ def partition_of(number: int = 0) -> Partition[int]:
         stage("", max_batch=10),
         number,
         config=CONFIG,
-        store=MemoryStore(),
+        kept=Kept(stage("", max_batch=10), MemoryStore()),
         transactions=NoTransactions(),
         observer=NO_OBSERVER,
         around=around,

@@ -14,6 +14,7 @@ from streams.lane.config import LaneConfig
 from streams.lane.examples.word_count import stage
 from streams.lane.faust_consumer import GATHER_BYTES, QUIET_AFTER_S, LaneConsumerThread
 from streams.lane.job import Record
+from streams.lane.kept import Kept
 from streams.lane.observer import NO_OBSERVER
 from streams.lane.partition import Partition, Surroundings
 from streams.lane.store import MemoryStore
@@ -89,11 +90,12 @@ class Committing(Transactions):
 
 def lingering(linger_ms: int | None) -> tuple[Partition[int], Committing, ThreadPoolExecutor]:
     pool, transactions = ThreadPoolExecutor(1), Committing()
+    waits = dataclasses.replace(stage("", max_batch=10), linger_ms=linger_ms)
     partition = Partition(
-        dataclasses.replace(stage("", max_batch=10), linger_ms=linger_ms),
+        waits,
         0,
         config=dataclasses.replace(CONFIG, commit_linger_ms=0),
-        store=MemoryStore(),
+        kept=Kept(waits, MemoryStore()),
         transactions=transactions,
         observer=NO_OBSERVER,
         around=Surroundings(pool, threading.Lock(), lambda _: None, lambda: None),

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from streams.lane.errors import StoreError
 from streams.lane.position import POSITION_KEY
 from streams.lane.rocks import TRUSTED_FOR_S, RocksStore
-from streams.lane.squeeze import LEARNED, PLAIN, RAW, Squeezer, find_zstd
 from streams.lane.store import NOTHING_REFLECTED, MemoryStore, Store
 
 Make = Callable[[], Store]
@@ -89,10 +88,10 @@ VALUES = st.one_of(
 NODES = st.sampled_from([*(b"%016d" % n for n in range(6)), b"short", b"", b"x" * 70])
 
 
-@given(st.lists(st.dictionaries(NODES, VALUES, max_size=6), max_size=12), st.sampled_from([0, 5_000]))
-def test_memory_store_is_a_dict(writes: list[dict[bytes, bytes | None]], young: int) -> None:
-    """Small or large, young or squeezed, packed or not: what is read is what was written last."""
-    store, plain = MemoryStore(Squeezer(), young_bytes=young), dict[bytes, bytes]()
+@given(st.lists(st.dictionaries(NODES, VALUES, max_size=6), max_size=12))
+def test_memory_store_is_a_dict(writes: list[dict[bytes, bytes | None]]) -> None:
+    """Small or large, packed or not: what is read is what was written last."""
+    store, plain = MemoryStore(), dict[bytes, bytes]()
     for offset, changes in enumerate(writes):
         store.write(changes, offset)
         for key, value in changes.items():
@@ -107,7 +106,7 @@ def test_memory_store_is_a_dict(writes: list[dict[bytes, bytes | None]], young: 
 
 def test_memory_store_takes_places_again(make_records: Callable[[int], list[bytes]]) -> None:
     """Records that change for ever do not grow the memory: their slabs and rows are used again."""
-    store = MemoryStore(Squeezer(), young_bytes=0)
+    store = MemoryStore()
     keys = [b"%016d" % n for n in range(50)]
     for turn in range(40):
         store.write(dict(zip(keys, make_records(50), strict=True)), turn)
@@ -120,24 +119,12 @@ def test_memory_store_takes_places_again(make_records: Callable[[int], list[byte
     assert len(store._table._rows) == 50 * 48
 
 
-def test_what_recovery_reads_is_squeezed_at_once(make_records: Callable[[int], list[bytes]]) -> None:
-    """A chunk of recovery is far larger than what may be young: it must not lie in memory as it came."""
-    store = MemoryStore(Squeezer())
-    changes = {b"%016d" % n: value for n, value in enumerate(make_records(2_500))}
-    store.write(dict(list(changes.items())[:1_000]), 1)
-    assert len(store._young) == 1_000
-    store.write(changes, 2)
-    assert (store._young, store._young_bytes) == ({}, 0)
-    assert dict(store.items()) == changes
-
-
 def test_a_million_pointers_cost_sixty_bytes_each() -> None:
-    store = MemoryStore(Squeezer())
+    store = MemoryStore()
     store.write({b"%016d" % n: b"a pointer of thirty bytes size." for n in range(100_000)}, 1)
     table = store._table
     assert table is not None
     assert (len(table._rows) + 4 * len(table._index)) / 100_000 < 62
-    assert not store._young
     assert store.get(b"%016d" % 77_777) == b"a pointer of thirty bytes size."
 
 
@@ -153,33 +140,3 @@ def make_records() -> Callable[[int], list[bytes]]:
         ]
 
     return made
-
-
-def test_squeezed_without_a_dictionary(make_records: Callable[[int], list[bytes]]) -> None:
-    squeezer = Squeezer()
-    for value in make_records(20):
-        how, packed = squeezer.squeeze(value)
-        assert how == PLAIN
-        assert len(packed) < len(value)
-        assert squeezer.unsqueeze(how, packed) == value
-    assert squeezer.squeeze(b"\x07\xfe\x00") == (RAW, b"\x07\xfe\x00")
-
-
-@pytest.mark.skipif(find_zstd() is None, reason="needs Python 3.14 or backports.zstd")
-def test_a_dictionary_is_learned_once_and_saves_more(make_records: Callable[[int], list[bytes]]) -> None:
-    squeezer = Squeezer(find_zstd(), lessons=200)
-    early = [(value, *squeezer.squeeze(value)) for value in make_records(200)]
-    assert {how for _, how, _ in early} == {PLAIN}
-    late = [(value, *squeezer.squeeze(value)) for value in make_records(200)]
-    assert {how for _, how, _ in late} == {LEARNED}
-    for value, how, packed in early + late:
-        assert squeezer.unsqueeze(how, packed) == value
-    assert sum(len(packed) for *_, packed in late) < 0.7 * sum(len(packed) for *_, packed in early)
-
-
-@pytest.mark.skipif(find_zstd() is None, reason="needs Python 3.14 or backports.zstd")
-def test_values_that_teach_nothing_are_squeezed_plainly() -> None:
-    squeezer = Squeezer(find_zstd(), lessons=3)
-    for _ in range(5):
-        how, packed = squeezer.squeeze(b"a" * 100)
-        assert squeezer.unsqueeze(how, packed) == b"a" * 100

@@ -21,11 +21,19 @@ A, B = stage("a-"), dataclasses.replace(stage("b-"), name="other")
         ([A, dataclasses.replace(B, sources=A.sources)], "both have the topic a-lines"),
         ([dataclasses.replace(A, sources=())], "has no source"),
         ([dataclasses.replace(A, max_batch=0)], "max_batch is 0"),
+        ([dataclasses.replace(A, vault=A.changelog)], "words and words both have the topic a-words-changelog"),
     ],
 )
 def test_stages_in_each_others_way(stages: list[Any], message: str) -> None:
     with pytest.raises(TopologyError, match=message):
-        check_stages(stages)
+        check_stages(stages, seal_key=b"k" * 32)
+
+
+@pytest.mark.parametrize("seal_key", [None, b"k" * 31])
+def test_a_vault_needs_a_seal_key(seal_key: bytes | None) -> None:
+    """A worker that is told to seal never writes in the open."""
+    with pytest.raises(TopologyError, match=r"stage words seals its state, and LaneConfig\.seal_key has less than 32"):
+        check_stages([dataclasses.replace(A, vault="vault")], seal_key=seal_key)
 
 
 def test_stages_with_different_partition_counts_are_owned_together() -> None:

@@ -1,0 +1,174 @@
+"""The vault: one secret per state key, so that destroying 32 bytes makes unreadable what the changelog said of a key.
+
+A stage with a vault seals its values, each under its key's own secret: 32 random bytes, wrapped under the deployment's
+seal key (AES-KW), in a compacted topic beside the changelog, partition by partition. Secret and value are written in
+one transaction; so is the end of a secret, a tombstone in the vault, with what took the value's place. No compaction
+of a changelog can be hurried along for one customer; the vault's few bytes are compacted within the hour.
+
+What recovery finds
+-------------------
+The vault is read to its end before the changelog. Compaction works on each topic whenever it likes, but never takes a
+key's last record. So, for a key whose last change was committed by transaction T:
+
+- The vault's last word on the key is T's or an earlier one: a secret changes in transactions only that also change the
+  value (``Kept.seal``). It is the secret under which T sealed, or its absence, if T's value is not sealed.
+- Earlier values may still lie in the changelog, sealed under secrets that are gone or were replaced, compacted away
+  or not. None is opened: recovery keeps values as they lie, and the later one takes the earlier one's place.
+- A local store, or a recovery that was stopped half-way, may hold such an earlier value beside the vault's newest
+  secret; the changelog's rest brings T's value before anything is read.
+- A crash before T's commit leaves neither secret nor value (readers are ``read_committed``), one after it both.
+
+What is sealed at the end of the changelog and has no secret can therefore only mean that the vault was lost, made
+anew or written by somebody else: the worker says so and does not start. A secret that opens nothing, which a look into
+the vault cannot tell, is found when the value is read, and ends the worker too. Neither is taken for an absent key.
+
+Secrets lie in memory only, wrapped: no disk of a worker's holds any. Some 63 bytes a key.
+
+References
+----------
+RFC 3394, AES key wrap. KIP-354: ``max.compaction.lag.ms``.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+from streams.lane.due import NO_DUE, Due
+from streams.lane.errors import PositionError
+from streams.lane.job import LANE_KEY_PREFIX
+from streams.lane.packed import PackedMap
+from streams.lane.store import NOTHING_REFLECTED, Changes
+
+SECRET_BYTES: Final = 32
+# AES-KW adds eight bytes, by which a wrong seal key is noticed.
+WRAPPED_BYTES: Final = SECRET_BYTES + 8
+
+# A segment is compacted only once another is begun, and one is begun by a write only: this record is written to a vault
+# that is quiet otherwise, so that what was destroyed last goes, too.
+ROLL_KEY: Final = LANE_KEY_PREFIX + b"roll"
+ROLL: Final = b"begin another segment"
+
+
+class SealKey:
+    """The deployment's key: wraps the secrets of all keys.
+
+    Parameters
+    ----------
+    secret : of the deployment, at least 32 bytes
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        # Of any length, and of no use for anything else that is made from the same secret.
+        self._key: Final = hashlib.blake2b(secret, digest_size=32, person=b"sada-vault").digest()
+
+    def wrap(self, secret: bytes) -> bytes:
+        """Return a secret as it lies in the vault."""
+        return aes_key_wrap(self._key, secret)
+
+    def unwrap(self, wrapped: bytes) -> bytes | None:
+        """Return the secret again, or None when another key wrapped it."""
+        try:
+            return aes_key_unwrap(self._key, wrapped)
+        except (InvalidUnwrap, ValueError):
+            return None
+
+
+class Vault:
+    """The committed secrets of one partition. A ``Store`` as far as recovery is concerned.
+
+    Parameters
+    ----------
+    seal_key : wraps them
+    where : topic and partition, for errors
+    draw : so many random bytes
+    """
+
+    def __init__(self, seal_key: SealKey, where: str, *, draw: Callable[[int], bytes] = os.urandom) -> None:
+        self._seal_key = seal_key
+        self._where = where
+        self._draw = draw
+        self.clear()
+
+    def __len__(self) -> int:
+        return len(self._wrapped)
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._wrapped
+
+    def secret(self, key: bytes) -> bytes | None:
+        """Return a key's secret, or None.
+
+        Raises
+        ------
+        PositionError
+            when the deployment's seal key is another than the one that wrapped it
+        """
+        wrapped = self._wrapped.get(key)
+        if wrapped is None:
+            return None
+        secret = self._seal_key.unwrap(wrapped)
+        if secret is None:
+            raise PositionError(
+                f"{self._where}: the secret of key {key.hex()} cannot be unwrapped: the seal key is another than the "
+                "one that this deployment began with (SADA_SEAL_KEY). Restore that one; no other opens its state."
+            )
+        return secret
+
+    def make(self) -> tuple[bytes, bytes]:
+        """Return a new secret, and it wrapped."""
+        secret = self._draw(SECRET_BYTES)
+        return secret, self._seal_key.wrap(secret)
+
+    def check(self) -> None:
+        """Unwrap one secret: the worker must not take work with the wrong seal key.
+
+        Raises
+        ------
+        PositionError
+            when the seal key is the wrong one
+        """
+        first = next(self._wrapped.items(), None)
+        if first is not None:
+            self.secret(first[0])
+
+    # ── as recovery and a commit see it ──────────────────────────────────────────────────────────────────────────────
+
+    def write(self, changes: Changes, offset: int, due: Due = NO_DUE) -> None:  # noqa: ARG002 - secrets have no timers
+        """Take over committed secrets; None destroys."""
+        for key, wrapped in changes.items():
+            if key.startswith(LANE_KEY_PREFIX):
+                continue
+            if wrapped is None:
+                self._wrapped.pop(key)
+            elif len(wrapped) == WRAPPED_BYTES:
+                self._wrapped.set(key, wrapped)
+            else:
+                raise PositionError(
+                    f"{self._where}: the record of key {key.hex()} has {len(wrapped)} bytes, a wrapped secret "
+                    f"{WRAPPED_BYTES}. Who but the lane writes there?"
+                )
+        self.offset = offset
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the wrapped secret under a key."""
+        return self._wrapped.get(key)
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over keys and wrapped secrets."""
+        return self._wrapped.items()
+
+    def due(self) -> Iterator[tuple[bytes, int]]:
+        """Iterate over nothing."""
+        return iter(())
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._wrapped = PackedMap(WRAPPED_BYTES)
+        self.offset = NOTHING_REFLECTED
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self.clear()
