@@ -43,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("identity release", "connectors.operate.command:release"),
     Command("identity ruling", "connectors.operate.command:ruling"),
     Command("identity check", "streams.identity_command:check"),
+    Command("rules check", "streams.rules_command:check"),
     Command("evaluate", "deploy.evaluate.command:evaluate"),
     Command("topics", "streams.commands:topics"),
     Command("gateway", "connectors.gateway.command:gateway"),
@@ -55,6 +56,7 @@ COMMANDS: tuple[Command, ...] = (
 GROUPS = {
     "catalogue": "Actions and policies: check a file, publish it, show what is live.",
     "identity": "Who is one customer and who is not: why, and your word on it.",
+    "rules": "The golden record's rules: which values survive, what signals must keep.",
     "keys": "Keys of the gateway: made once, kept as hashes.",
 }
 

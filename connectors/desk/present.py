@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from connectors.desk.identity import Rulings, why
+from connectors.desk.lately import expected, lately, quality, suspected
 from connectors.desk.lines import STRONGEST, Line, Listing, Profile, listing
 from connectors.desk.locale import Locale, plain, zone_of
 from connectors.desk.summaries import said
@@ -37,15 +38,18 @@ def page(profile: Profile, locale: Locale, rulings: Rulings) -> dict[str, Any]:
         "name": _name(profile, locale),
         "who": _who(profile, locale),
         "badges": [(flag, locale.word(flag)) for flag in _FLAGS if profile["flags"].get(flag)],
+        "suspected": suspected(profile, locale),
         "answers": _answers(profile, locale),
         "advice": [locale.word(key) for key in _advice(profile)],
         "decision": _decision(profile, locale),
         "now": _now(profile, locale),
+        "lately": lately(profile, locale),
         "story": _story(profile, locale),
         "value": _value(profile, locale),
         "consent": _consent(profile, locale),
         "contacts": _contacts(profile, locale),
         "traits": _traits(profile, locale),
+        "quality": listing(quality(profile, locale), locale),
         "why": why(profile, rulings, locale),
     }
 
@@ -189,6 +193,7 @@ def _value(profile: Profile, locale: Locale) -> Listing:
     if value["mean_gap_s"]:
         days = locale.number(value["mean_gap_s"] / 86_400, 0 if value["mean_gap_s"] > 864_000 else 1)
         lines.append(Line(locale.word("rhythm"), locale.word("days").format(days)))
+    lines += expected(value, locale)
     lines += [
         Line(locale.word(name), locale.number(history[name]))
         for name in ("returns", "calls", "complaints")

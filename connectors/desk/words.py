@@ -79,6 +79,27 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
     "returns": ("Returns", "مرجوعی", "مرتجعات"),
     "calls": ("Calls", "تماس", "مكالمات"),
     "complaints": ("Complaints", "شکایت", "شكاوى"),
+    "messages": ("Messages", "پیام‌ها", "رسائل"),
+    "signals": ("All signals", "همه سیگنال‌ها", "كل الإشارات"),
+    "lately": ("Lately", "این روزها", "مؤخرًا"),
+    "span days": ("{} d", "{} روز", "{} يوم"),
+    "as of": ("as of", "تا", "حتى"),
+    "lifetime": ("Next year, expected", "سال آینده، برآورد", "العام القادم، متوقع"),
+    "basis margin": (
+        "by margin, rhythm and risk of leaving",
+        "از سود، آهنگ خرید و خطر ریزش",
+        "من الهامش والإيقاع وخطر المغادرة",
+    ),
+    "basis revenue": (
+        "by turnover, rhythm and risk of leaving",
+        "از فروش، آهنگ خرید و خطر ریزش",
+        "من الإيراد والإيقاع وخطر المغادرة",
+    ),
+    # quality of the record
+    "quality": ("How good is this record?", "این پرونده چقدر خوب است؟", "ما جودة هذا السجل؟"),
+    "completeness": ("Complete", "کامل‌بودن", "الاكتمال"),
+    "conflict": ("Sources disagree", "اختلاف منابع", "تعارض المصادر"),
+    "broken rule": ("Signals against rule", "سیگنال خلاف قاعده", "إشارات خالفت القاعدة"),
     # mood, risk, intent
     "angry": ("Angry", "خشمگین", "غاضب"),
     "unhappy": ("Unhappy", "ناراضی", "غير راضٍ"),
@@ -99,6 +120,10 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
     "complained": ("Complaint", "شکایت", "شكوى"),
     "do_not_contact": ("Do not contact", "تماس ممنوع", "لا تتصل"),
     "suspicious": ("Suspicious", "مشکوک", "مشبوه"),
+    "suspicion activity": ("more activity than a hand makes", "فعالیتی بیش از توان انسان", "نشاط يفوق قدرة البشر"),
+    "suspicion returns": ("nearly all is sent back", "تقریباً همه را پس می‌دهد", "يعيد كل شيء تقريبًا"),
+    "suspicion currencies": ("pays in many currencies", "با ارزهای بسیار می‌پردازد", "يدفع بعملات كثيرة"),
+    "suspicion refused-links": ("many merges were refused", "ادغام‌های ردشده بسیار", "رُفضت عمليات دمج كثيرة"),
     # advice
     "advise complaint": (
         "Listen first: settle the complaint before you offer anything.",

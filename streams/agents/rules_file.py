@@ -1,5 +1,6 @@
 """The file of the golden record's rules, read once when a worker starts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from schemas.document import DocumentError
@@ -10,22 +11,24 @@ from streams.settings import SettingsError
 
 
 def load_rules(path: Path | None, identity: IdentityRules | None = None) -> Rules:
-    """Return the rules that a file holds; none where there is no file.
+    """Return the rules that a file holds, none where there is no file, and the kinds that tell a person.
 
     Parameters
     ----------
     path : of rules.yaml
-    identity : whose sources are believed where the file has no section ``sources`` of its own
+    identity : whose known kinds tell a person, and whose sources are believed where the file has no section
+        ``sources`` of its own
 
     Raises
     ------
     SettingsError
         when it cannot be read, or is refused: with every problem, each by line and path
     """
+    known = (identity or IdentityRules()).known
     if path is None:
-        return NO_RULES
+        return replace(NO_RULES, known=known)
     try:
-        return read_rules(path.read_text("utf-8-sig"), str(path), trust=_trust(identity))
+        return replace(read_rules(path.read_text("utf-8-sig"), str(path), trust=_trust(identity)), known=known)
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"SADA_RULES: {path} cannot be read: {exc}") from None
     except DocumentError as exc:

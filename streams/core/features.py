@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from math import cos, log1p, pi, sin
 
 from schemas.features import FEATURE_NAMES
-from schemas.identifiers import KNOWN_KINDS
 from schemas.views import Signal
 from streams.core.view import GoldenRecord
 from streams.core.vocabulary import is_activity
@@ -93,7 +92,8 @@ def value_ratio(part: int, whole: int) -> float:
 
 def is_known(record: GoldenRecord) -> bool:
     """Say whether a person is known, not only a browser or a device."""
-    return any(member.kind in KNOWN_KINDS for member in record.members.values())
+    known = record.rules.known
+    return any(member.kind in known for member in record.members.values())
 
 
 def _is_order(signal: Signal | None) -> bool:

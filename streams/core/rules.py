@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from schemas.identifiers import KNOWN_KINDS
 from schemas.views import Signal
 from streams.core.errors import SignalError
 
@@ -67,12 +68,14 @@ class Rules:
     trust : source to rank, the higher the more trusted; a source that is not named has rank 0
     weights : of the completeness score, by field; alternatives with ``|``
     signals : rules on signals, in the order of the file
+    known : kinds of identifiers that tell a person, not only a browser (``known`` of identity.yaml)
     """
 
     fields: Mapping[str, Keep] = field(default_factory=dict)
     trust: Mapping[str, int] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)
     signals: tuple[SignalRule, ...] = ()
+    known: frozenset[str] = KNOWN_KINDS
 
     def broken(self, signal: Signal, then: Then) -> Iterator[SignalRule]:
         """Yield the rules of one consequence that a signal breaks."""

@@ -126,6 +126,34 @@ def test_languages(shop: Shop, agent: webdriver.Chrome, language: str, direction
     assert agent.find_element(By.TAG_NAME, "html").get_attribute("lang") == language
 
 
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("Lately", "as of", "30 d", "Spent", "6,370,000 IRR", "All signals", "151", "Next year, expected",
+                "by turnover", "80%", "25%", "Suspicious: nearly all is sent back")),
+        ("fa", ("این روزها", "۳۰ روز", "۶٬۳۷۰٬۰۰۰ ریال", "۱۵۱", "سال آینده", "۸۰٪", "۲۵٪", "تقریباً همه را پس می‌دهد")),
+        ("ar", ("مؤخرًا", "٣٠ يوم", "٦٬٣٧٠٬٠٠٠", "١٥١", "العام القادم", "٨٠٪", "٢٥٪", "يعيد كل شيء تقريبًا")),
+    ],
+)  # fmt: skip
+def test_lately_worth_and_quality(shop: Shop, agent: webdriver.Chrome, language: str, words: tuple[str, ...]) -> None:
+    """Rolling windows, the year to come, why suspected, how good the record is; nothing where nothing is known."""
+    flags = {**profile(1)["flags"], "suspicious": True, "suspicions": ["returns"]}
+    shop.put(profile(7, flags=flags))
+    agent.get(f"{shop.door.url}/desk/customers/{(7).to_bytes(16, 'big').hex()}?lang={language}")
+    told = "".join(c for c in _text(agent, "main") if c not in "\u2066\u2068\u2069")
+    assert [word for word in words if word not in told] == []
+    rows = agent.find_elements(By.CSS_SELECTOR, ".lately tbody tr")
+    assert len(rows) == 7
+    assert rows[1].text.count("–") == 1  # of orders, none within a day
+    assert agent.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    history = {**profile(1)["history"], "windows": {}, "channel_windows": {}}
+    value = {**profile(1)["value"], "spent_windows": dict.fromkeys(("days_1", "days_7", "days_30", "days_90"), 0)}
+    shop.put(profile(8, history=history, value={**value, "lifetime_minor": None}))
+    agent.get(f"{shop.door.url}/desk/customers/{(8).to_bytes(16, 'big').hex()}?lang=en")
+    assert not agent.find_elements(By.CSS_SELECTOR, '[data-part="lately"], .suspected')
+    assert "expected" not in _text(agent, "main")
+
+
 def test_the_page_stays_fresh_without_flicker(shop: Shop, agent: webdriver.Chrome) -> None:
     """A new mood arrives by itself; parts that did not change are not touched."""
     calm = {**profile(1)["flags"], "mood": 0.3, "complained": False}

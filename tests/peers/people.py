@@ -61,6 +61,16 @@ def profile(number: int = 1, *, now_ms: int | None = None, **fields: Any) -> dic
             "complaints": 1,
             "surveys": 1,
             "per_channel": {"web": 180, "call-centre": 2},
+            "windows": {
+                "signals": {"days_1": 14, "days_7": 41, "days_30": 96, "days_90": 151},
+                "orders": {"days_1": 0, "days_7": 1, "days_30": 1, "days_90": 3},
+                "calls": {"days_1": 1, "days_7": 1, "days_30": 2, "days_90": 2},
+                "complaints": {"days_1": 1, "days_7": 1, "days_30": 1, "days_90": 1},
+            },
+            "channel_windows": {
+                "web": {"days_1": 12, "days_7": 38, "days_30": 88, "days_90": 140},
+                "call-centre": {"days_1": 2, "days_7": 3, "days_30": 4, "days_90": 4},
+            },
             "timeline": [
                 entry(1, "behaviour", "product_viewed", "web", "SKU-881"),
                 entry(4, "behaviour", "product_added", "web", "SKU-14 ×2"),
@@ -77,8 +87,12 @@ def profile(number: int = 1, *, now_ms: int | None = None, **fields: Any) -> dic
             "mean_order_minor": 16_466_667.0,
             "last_order_ms": now - 6 * DAY_MS,
             "mean_gap_s": 3_500_000.0,
+            "spent_windows": {"days_1": 0, "days_7": 6_370_000, "days_30": 6_370_000, "days_90": 44_100_000},
+            "lifetime_minor": 21_400_000.0,
+            "lifetime_basis": "revenue",
         },
         "flags": {"mood": -0.6, "vip": True, "complained": True, "do_not_contact": False, "suspicious": False},
+        "quality": {"completeness": 0.8, "conflict": 0.25, "violations": {"order-has-currency": 2}},
         "consent": [
             {
                 "purpose": "marketing",

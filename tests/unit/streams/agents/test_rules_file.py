@@ -4,7 +4,10 @@ import pytest
 
 from schemas.identity_rules import IdentityRules, SourceTrust
 from streams.agents.rules_file import load_rules
+from streams.core.features import is_known
+from streams.core.golden_record import merge
 from streams.core.rules import NO_RULES
+from streams.core.state import Member, Root
 from streams.settings import SettingsError
 
 EXAMPLE = Path(__file__).parents[4] / "deploy" / "local" / "rules.yaml"
@@ -20,7 +23,16 @@ def test_the_example_is_taken_whole() -> None:
 
 
 def test_without_a_file_nothing_is_declared() -> None:
-    assert load_rules(None) is NO_RULES
+    assert load_rules(None) == NO_RULES
+
+
+@pytest.mark.parametrize("path", [None, EXAMPLE])
+def test_identity_says_which_kinds_tell_a_person(path: Path | None) -> None:
+    """Where a loyalty card does and an e-mail does not, the feature and ``record.known`` follow."""
+    rules = load_rules(path, IdentityRules(known=frozenset({"loyalty_id"})))
+    card, email = (Root(bytes(16), 1, {bytes(16): Member(kind, "x", 1, "s")}) for kind in ("loyalty_id", "email"))
+    assert is_known(merge(card, 1, rules))
+    assert not is_known(merge(email, 1, rules))
 
 
 def test_a_worker_is_told_what_is_wrong_and_where(tmp_path: Path) -> None:
