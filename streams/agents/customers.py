@@ -19,6 +19,7 @@ from streams.agents.naming import Named, Namer
 from streams.agents.outgoing import Wire, is_node, of_effects, of_events, of_message, without_bytes
 from streams.agents.routing import Owner
 from streams.agents.tally import Tally
+from streams.agents.words import state_words
 from streams.core import identity, split, state
 from streams.core.customer import Brain, Effects, observe, pass_time
 from streams.core.errors import ErasedError, SignalError
@@ -344,6 +345,7 @@ def stage(agent: Customers, *, max_batch: int) -> Stage[NodeRecord]:
         changelog=wire.topic(topics.CUSTOMERS_CHANGELOG),
         vault=wire.topic(topics.VAULT),
         personal=state.is_personal,
+        words=state_words(),
         job=agent,
         encode=state.encode,
         decode=state.decode,

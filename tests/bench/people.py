@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 
 from schemas.identifiers import Hasher, Identifier
 from schemas.topics import CUSTOMERS_CHANGELOG, VAULT
+from streams.agents.words import state_words
 from streams.core import state
 from streams.core.state import Root
 from streams.lane.due import headers_of
@@ -100,7 +101,7 @@ class Row(NamedTuple):
 
 def rows(people: list[Person], count: int, hasher: Hasher) -> Iterator[tuple[int, list[Row]]]:
     """Yield so many customers' records, in the lane's own form, with their numbers from 0."""
-    forms, vault = Forms(), Vault(SealKey(bytes.fromhex(rig.SEAL_KEY)), "")
+    forms, vault = Forms(state_words()), Vault(SealKey(bytes.fromhex(rig.SEAL_KEY)), "")
     known = {node: state.decode(raw) for person in people for node, raw in person.records.items()}
     personal = {node: state.is_personal(record) for node, record in known.items()}
     due = {node: state.due_ms(record) for node, record in known.items()}

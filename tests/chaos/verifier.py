@@ -13,6 +13,7 @@ import fastavro
 import msgspec
 
 from deploy.local.running import read_topic
+from streams.agents.words import state_words
 from streams.lane.reading import last_values
 from tests.chaos.load import Truth
 
@@ -150,7 +151,10 @@ def _state(reader: Reader, profiles: dict[bytes, dict[str, Any]], verdict: Verdi
     newest = {
         key: msgspec.msgpack.decode(value)
         for key, value in last_values(
-            reader.raw("customers-changelog"), reader.raw("customers-vault"), seal_key=seal_key
+            reader.raw("customers-changelog"),
+            reader.raw("customers-vault"),
+            seal_key=seal_key,
+            words=state_words(),
         ).items()
     }
     # A root is r, node, created_at_ms, members, facets and more; an alias is a, to, since_ms.
