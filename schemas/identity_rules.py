@@ -23,6 +23,10 @@ DEFAULT_LIMITS: Mapping[str, int] = MappingProxyType(
     }
 )
 
+# All identifiers of a customer together: what the limits above add up to, and one. It bounds a customer's state, and so
+# the largest record that travels when two become one; kinds without a limit of their own count here, too.
+MOST_MEMBERS = 75
+
 
 class Bound(NamedTuple):
     """How many customers one value may tie: more than ``above`` within ``window_ms`` suspend it."""
@@ -75,6 +79,7 @@ class IdentityRules:
     sources : trust by the name of a signal's source
     others : trust of sources that are not named
     forms : how identifiers are spelled, and which name nobody
+    members : most identifiers of all kinds together
 
     Raises
     ------
@@ -90,6 +95,7 @@ class IdentityRules:
     sources: Mapping[str, SourceTrust] = field(default_factory=dict)
     others: SourceTrust = _OTHERS
     forms: Forms = DEFAULT
+    members: int = MOST_MEMBERS
     ranks: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

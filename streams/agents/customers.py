@@ -21,6 +21,7 @@ from streams.agents.routing import Owner
 from streams.agents.tally import Tally
 from streams.agents.words import state_words
 from streams.core import identity, split, state
+from streams.core.ceiling import keep_below
 from streams.core.customer import Brain, Effects, observe, pass_time
 from streams.core.errors import ErasedError, SignalError
 from streams.core.golden_record import merge, moment_of
@@ -104,6 +105,9 @@ class _Run:
             except ProtocolError as exc:  # pointers that lead nowhere; nothing was changed
                 self.failures.append(Failure(record, "bad-message", str(exc)))
             self._drain()
+        for node in self.changed:
+            if isinstance(changed := self.records[node], Root):
+                self.noted["facet-gave-up"] += keep_below(changed)
         wire = self.agent.wire
         self._drop_effects_on_erased()
         outputs = [of_message(wire, message, self.stream_ms) for message in self.travelling]

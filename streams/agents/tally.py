@@ -32,7 +32,11 @@ CONFLICT = Histogram(
 )
 # Label values of sources: a shop has a few dozen; a hostile sender must not fill Prometheus.
 MAX_SOURCES = 200
-NOTED = Counter("sada_signal_notes_total", "Signals forwarded, and identifiers left out, by reason.", ["note"])
+NOTED = Counter(
+    "sada_signal_notes_total",
+    "Signals forwarded, identifiers left out, facets too large to keep whole, by reason.",
+    ["note"],
+)
 IDENTITY = Counter(
     "sada_identity_events_total",
     "Identity: nodes joined, customers merged and split, links refused, values suspended, rulings void.",

@@ -25,6 +25,7 @@ Why it ends and why no limit is ever broken:
 from collections.abc import Mapping
 
 from streams.core import split, ties
+from streams.core.ceiling import keep_below
 from streams.core.claims import link_of, place_claims, without_value
 from streams.core.cuts import SUSPENDED, count, forbids
 from streams.core.limits import add
@@ -249,6 +250,7 @@ def _on_proposal_answered(turn: Turn, answer: Answer) -> None:
     root.proposal = None
     if answer.verdict == "accept":
         turn.record = Alias(answer.root, turn.now_ms)
+        keep_below(root)  # a batch may have made it larger than a message may be
         turn.send(answer.root, Absorb(root.node, encode(root), answer.signal_id))
         return
     if answer.verdict == "refuse":

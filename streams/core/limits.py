@@ -1,9 +1,13 @@
 """How many identifiers of a kind one customer may have: what keeps two people from becoming one."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from schemas.identity_rules import IdentityRules
 from streams.core.state import Root
+
+# The limit on all identifiers together, as refusals name it.
+MEMBERS: Final = "members"
 
 
 def count_members(root: Root) -> dict[str, int]:
@@ -25,6 +29,8 @@ def add(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
 def broken_limit(rules: IdentityRules, counts: Mapping[str, int], more: Mapping[str, int]) -> str | None:
     """Return the first kind of which there would be too many if ``more`` and ``counts`` came together, or None.
 
+    MEMBERS where no kind is too many but all together are.
+
     A limit that one of them has broken already (it was lowered since, or an operator overruled it) forbids only what
     adds to it: the other must have some of the kind. So either may ask the other, the answer is the same.
 
@@ -37,4 +43,10 @@ def broken_limit(rules: IdentityRules, counts: Mapping[str, int], more: Mapping[
         limit = rules.limits.get(kind)
         if limit is not None and count and 0 < counts.get(kind, 0) > limit - count:
             return kind
-    return None
+    together = _all(rules, counts) + _all(rules, more)
+    return MEMBERS if together > rules.members else None
+
+
+def _all(rules: IdentityRules, counts: Mapping[str, int]) -> int:
+    """Return the identifiers of all kinds; marks of cuts are counted beside them and are none."""
+    return sum(count for kind, count in counts.items() if kind in rules.ranks)

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Final
 
 from streams.core import ties
+from streams.core.ceiling import keep_below
 from streams.core.cuts import CUT, MAX_CUTS, SUSPENDED, mark
 from streams.core.erasure import ERASE, erase
 from streams.core.kept import keep
@@ -153,6 +154,7 @@ def part(turn: Turn, groups: list[set[bytes]], reason: str, ruling: str) -> None
     # After all news, so that a part that parts again at once cannot overtake them.
     for new, group in parted:
         if new is not root:
+            keep_below(new)  # a batch may have made it larger than a message may be
             turn.send(new.node, Found(encode(new)))
             turn.events.append(Parted(root.node, new.node, tuple(sorted(group)), reason, ruling))
 

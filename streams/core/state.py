@@ -230,6 +230,11 @@ def encode(record: NodeRecord) -> bytes:
     return _encoder.encode(record)
 
 
+def size_of(facet: Facet) -> int:
+    """Return the bytes that a facet takes of its customer's."""
+    return len(_encoder.encode(facet))
+
+
 def decode(raw: bytes) -> NodeRecord:
     """Return the record that the bytes hold.
 
