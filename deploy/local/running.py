@@ -16,8 +16,9 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from deploy.local.preflight import owner
 from deploy.local.processes import ProcessSpec, StackError, spawn, stop, tail
+from deploy.local.supervisor import HELD, State
 from deploy.local.topology import sada
-from deploy.local.up import UpFile
+from deploy.local.up import Process, UpFile
 from schemas.topics import TOPICS
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,36 @@ class Running:
             "SADA_SNAPSHOT_KEY": secrets["snapshot_key"],
             "SADA_SEAL_KEY": secrets["seal_key"],
         }
+
+    def hold(self, name: str) -> None:
+        """Stop one process in good order, and do not start it again, until ``release``; it is not waited for."""
+        (self.var / HELD).mkdir(exist_ok=True)
+        (self.var / HELD / name).touch()
+
+    def release(self, name: str) -> None:
+        """Start a process again that is held; it is not waited for."""
+        (self.var / HELD / name).unlink(missing_ok=True)
+
+    def await_state(self, name: str, state: State, *, timeout_s: float = 180.0) -> Process:
+        """Wait until a process is in some state, and return it.
+
+        Raises
+        ------
+        StackError
+            when it takes longer, or the stack has ended
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            up = read_up(self.var)
+            found = next((each for each in up.processes if each.name == name), None) if up else None
+            if found is not None and found.state == state:
+                return found
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                now = found.state if found else "not there"
+                raise StackError(
+                    f"{name} is not {state} after {timeout_s:.0f} s: {now}; see {self.var}/logs/{name}.log"
+                )
+            time.sleep(LOOK_EVERY_S)
 
     def drain(self, *, timeout_s: float = 600.0) -> None:
         """Wait until the workers have committed all that was written, and nothing follows from it any more.

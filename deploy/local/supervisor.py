@@ -49,12 +49,22 @@ class State(enum.StrEnum):
     READY = "ready"
     WAITING = "restarts soon"
     LOOPING = "keeps dying"
+    STOPPING = "stops"
     STOPPED = "stopped"
+
+
+# Folder of a stack in which a file of a child's name holds that child.
+HELD = "held"
+
+# Where a child may be for ever.
+_SETTLED = frozenset({State.READY, State.STOPPED})
+# Where it waits for a start; ``restart_at`` says when that may be.
+_DOWN = frozenset({State.WAITING, State.LOOPING, State.STOPPED})
 
 
 @dataclass(slots=True)
 class Child:
-    """A process of the stack and what happened to it."""
+    """A process of the stack and what happened to it. ``restart_at``: while it stops, when it is killed."""
 
     spec: ProcessSpec
     log: Path
@@ -77,6 +87,8 @@ class Supervisor:
     say : takes each thing that happened, as a sentence for a person
     patience : how deaths are treated
     clock : monotonic seconds
+    held : says whether a child is not wanted now, by its name: it is stopped in good order, and started again when it
+        is wanted again
     """
 
     def __init__(
@@ -86,11 +98,13 @@ class Supervisor:
         *,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
+        held: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._logs = logs
         self._say = say
         self._patience = patience or Patience()
         self._clock = clock
+        self._held = held
         self._tiers: list[list[Child]] = []
         self._coming_up = False
 
@@ -102,7 +116,7 @@ class Supervisor:
     def start(
         self, specs: Iterable[ProcessSpec], *, meanwhile: Callable[[], None] = lambda: None, pause_s: float = POLL_S
     ) -> None:
-        """Start processes together and wait until all are ready; ``meanwhile`` is called while waiting and may raise.
+        """Start processes together and wait until all are ready, or held; ``meanwhile`` is called then and may raise.
 
         Raises
         ------
@@ -116,7 +130,7 @@ class Supervisor:
             log = self._logs / f"{spec.name}.log"
             rotate(log)
             tier.append(Child(spec, log, spawn(spec, log), self._clock()))
-        while any(child.state is not State.READY for child in tier):
+        while any(child.state not in _SETTLED for child in tier):
             meanwhile()
             self.tick()
             time.sleep(pause_s)
@@ -148,8 +162,12 @@ class Supervisor:
         child.state = State.STOPPED
 
     def _look_at(self, child: Child, now: float) -> None:
-        if child.state in (State.WAITING, State.LOOPING):
-            if now >= child.restart_at:
+        held = self._held(child.spec.name)
+        if child.state is State.STOPPING or (held and child.state is not State.STOPPED):
+            self._hold(child, now)
+            return
+        if child.state in _DOWN:
+            if not held and now >= child.restart_at:
                 self._restart(child, now)
             return
         code = child.process.poll()
@@ -178,6 +196,16 @@ class Supervisor:
                 child, now, f"made no progress in {child.silent} looks, one each {self._patience.probe_every_s:.0f} s"
             )
 
+    def _hold(self, child: Child, now: float) -> None:
+        """Stop a child that is not wanted now; this is no death."""
+        if child.process.poll() is not None or (child.state is State.STOPPING and now >= child.restart_at):
+            code = kill(child.process)  # and what it may have started itself
+            child.state, child.restart_at = State.STOPPED, now
+            self._say(f"{child.spec.name} ended with {_exit(code)}; it is held and not started again")
+        elif child.state is not State.STOPPING:
+            terminate(child.process)
+            child.state, child.restart_at = State.STOPPING, now + child.spec.stop_grace_s
+
     def _restart(self, child: Child, now: float) -> None:
         child.process = spawn(child.spec, child.log)
         child.state, child.started_at, child.silent = State.STARTING, now, 0
@@ -205,6 +233,11 @@ class Supervisor:
             delay = min(patience.most_delay_s, patience.first_delay_s * 2 ** (len(deaths) - 1))
             self._say(f"{child.spec.name} {how}; it is started again in {delay:.1f} s (log: {child.log})")
         child.restart_at = now + delay
+
+
+def held_in(folder: Path) -> Callable[[str], bool]:
+    """Return the question whether a child is held: while there is a file of its name in a folder."""
+    return lambda name: (folder / name).exists()
 
 
 def _exit(code: int) -> str:

@@ -8,6 +8,7 @@ children are killed by the kernel (``tether``).
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ import msgspec
 from deploy.local import jars, kafka, keys, preflight, redis, topology
 from deploy.local.logs import rotate
 from deploy.local.processes import ProcessSpec, StackError, run_to_end
-from deploy.local.supervisor import Child, Patience, Supervisor
+from deploy.local.supervisor import HELD, Child, Patience, Supervisor, held_in
 from streams.settings import Settings
 
 # Where users look for it. Kafka's and Redis's own defaults are left to those that run there already.
@@ -147,8 +148,10 @@ def run(
     """
     with preflight.owned(options.var), topology.PortClaims() as claims:
         (options.var / "up.json").unlink(missing_ok=True)  # of one that was killed: nothing of it runs any more
+        held = options.var / HELD
+        shutil.rmtree(held, ignore_errors=True)  # what is held is held until the stack ends
         plan = prepare(options, claims)
-        supervisor = Supervisor(options.var / "logs", say, patience=options.patience)
+        supervisor = Supervisor(options.var / "logs", say, patience=options.patience, held=held_in(held))
         with StopSignals().caught() as asked:
             try:
                 _bring_up(options, plan, supervisor, asked, show)

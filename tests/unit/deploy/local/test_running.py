@@ -3,11 +3,14 @@
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deploy.local import preflight, running
 from deploy.local.processes import StackError
-from deploy.local.running import LOG, fresh, is_up, launched
+from deploy.local.running import LOG, Running, fresh, is_up, launched
+from deploy.local.supervisor import HELD, State, held_in
+from deploy.local.up import Process, UpFile
 
 SLEEPS = "import time; time.sleep(60)"
 PRINTS = "import os; print({n: v for n, v in os.environ.items() if n.startswith('SADA_')}, flush=True)"
@@ -73,3 +76,27 @@ def test_a_stack_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: py
     program(monkeypatch, SLEEPS)
     with launched(tmp_path) as process, pytest.raises(StackError, match="not up in time"):
         is_up(process, tmp_path, deadline=0)
+
+
+def up_file(state: State) -> bytes:
+    process = Process("worker-2", 7, state, 0)
+    return msgspec.json.encode(UpFile("k", "r", "g", "d", [], "w", "a", 1, {"worker-2": 7}, [process]))
+
+
+def test_one_process_is_held_released_and_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor of the stack asks the same folder; a state that does not come says which it was."""
+    program(monkeypatch, SLEEPS)
+    with launched(tmp_path) as process:
+        (tmp_path / "up.json").write_bytes(up_file(State.STOPPED))
+        stack = Running(process, tmp_path)
+        stack.release("worker-2")  # of what is not held: nothing
+        stack.hold("worker-2")
+        assert held_in(tmp_path / HELD)("worker-2")
+        assert not held_in(tmp_path / HELD)("worker-1")
+        assert stack.await_state("worker-2", State.STOPPED).pid == 7
+        stack.release("worker-2")
+        assert not held_in(tmp_path / HELD)("worker-2")
+        with pytest.raises(StackError, match=r"worker-2 is not ready after 0 s: stopped; see .*worker-2\.log"):
+            stack.await_state("worker-2", State.READY, timeout_s=0.05)
+        with pytest.raises(StackError, match="worker-9 is not ready after 0 s: not there"):
+            stack.await_state("worker-9", State.READY, timeout_s=0.05)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.processes import ProcessSpec, StackError
-from deploy.local.supervisor import Patience, State, Supervisor
+from deploy.local.supervisor import Patience, State, Supervisor, held_in
 
 IMPATIENT = Patience(
     first_delay_s=0.02,
@@ -30,7 +30,9 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.said: list[str] = []
-        self.supervisor = Supervisor(folder, self.said.append, patience=IMPATIENT)
+        self.held = folder / "held"
+        self.held.mkdir()
+        self.supervisor = Supervisor(folder, self.said.append, patience=IMPATIENT, held=held_in(self.held))
 
     def tick_until(self, reached: Callable[[], bool], *, within_s: float = 10) -> None:
         """Tick until something holds."""
@@ -252,3 +254,60 @@ def test_a_second_ctrl_c_stops_at_once(stage: Stage) -> None:
     began = time.monotonic()
     stage.supervisor.stop(hurry=lambda: True)
     assert time.monotonic() - began < 5
+
+
+def test_a_held_child_ends_in_good_order_and_stays_away_until_it_is_wanted(stage: Stage, tmp_path: Path) -> None:
+    up, ended = tmp_path / "up", tmp_path / "ended"
+    code = (
+        f"import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (open({str(ended)!r}, 'w'), sys.exit()))\n"
+        f"open({str(up)!r}, 'w')\ntime.sleep(600)"
+    )
+    stage.supervisor.start([python("one", code, ready=up.exists), python("two", FOREVER)])
+    one, two = stage.supervisor.children
+    other = two.process.pid
+    (stage.held / "one").touch()
+    stage.tick_until(lambda: one.state is State.STOPPED)
+    assert ended.exists()
+    assert "one ended with exit code 0; it is held and not started again" in stage.said
+    for _ in range(20):
+        assert not stage.supervisor.tick()
+    (stage.held / "one").unlink()
+    stage.tick_until(lambda: one.state is State.READY)
+    assert not gone(one.process.pid)
+    assert (two.process.pid, two.restarts) == (other, 0)
+
+
+def test_a_held_child_that_was_killed_stays_away(stage: Stage) -> None:
+    stage.supervisor.start([python("one", FOREVER)])
+    (child,) = stage.supervisor.children
+    os.kill(child.process.pid, signal.SIGKILL)
+    stage.tick_until(lambda: child.state is State.WAITING)
+    (stage.held / "one").touch()
+    stage.tick_until(lambda: child.state is State.STOPPED)
+    time.sleep(2 * IMPATIENT.first_delay_s)
+    stage.supervisor.tick()
+    assert (child.state, child.restarts) == (State.STOPPED, 0)
+
+
+def test_a_held_child_that_ignores_sigterm_is_killed(stage: Stage, tmp_path: Path) -> None:
+    up = tmp_path / "up"
+    code = (
+        f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen({str(up)!r}, 'w')\ntime.sleep(600)"
+    )
+    stage.supervisor.start([python("one", code, ready=up.exists, stop_grace_s=0.1)])
+    (child,) = stage.supervisor.children
+    (stage.held / "one").touch()
+    stage.tick_until(lambda: child.state is State.STOPPED)
+    assert gone(child.process.pid)
+    assert "one ended with signal 9; it is held and not started again" in stage.said
+
+
+def test_a_child_that_is_wanted_again_while_it_stops_comes_back(stage: Stage) -> None:
+    stage.supervisor.start([python("one", FOREVER)])
+    (child,) = stage.supervisor.children
+    first = child.process.pid
+    (stage.held / "one").touch()
+    stage.supervisor.tick()
+    (stage.held / "one").unlink()
+    stage.tick_until(lambda: child.state is State.READY)
+    assert (gone(first), child.process.pid != first) == (True, True)
