@@ -1,4 +1,5 @@
-"""``make chaos``: the whole system under load, killed, paused and restarted; then every signal is accounted for.
+"""``make chaos``: the whole system under load, killed, paused, restarted and rescaled while people merge and operators
+rule; then every signal and every identifier is accounted for.
 
 ``python -m tests.chaos --help`` explains the options.
 """
@@ -6,8 +7,8 @@
 import argparse
 import json
 import sys
-import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,97 +18,100 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.running import ROOT, Running, running
-from tests.chaos import faults, load, verifier
+from deploy.local.supervisor import State
+from tests.chaos import load, report, world
+from tests.chaos.faults import WORKERS, Attack, Wanted
+from tests.chaos.placement import moves, recovered
+from tests.chaos.rulings import Operator
+from tests.chaos.truth import Planned, Truth
+from tests.chaos.verifier import verify
 
-console = Console()
+# The load's events outrun the clock tenfold; they begin within the day in which signals are still decided upon.
+STARTS_BEFORE_MS = 3_600_000
+# Signals a second of each of those whose signals come mixed: a story of 20 lasts 10 s, the first half of it apart.
+CROWD_HZ = 2.0
+# So many times the signals that were asked for are written at most while the faults are not over.
+MOST_TIMES = 4
+# The last profiles on their way to Redis, in seconds.
+SERVED_WITHIN_S = 60.0
+
+console = Console(soft_wrap=True)
+_BEGAN_S = time.monotonic()
 
 
 def main() -> int:
     """Run it; return the process's exit code."""
     options = _options()
     catalogue = ROOT / "deploy" / "local" / "catalogue.yaml"
-    console.print(f"starting the stack in {options.var} ...")
-    with running(options.var, settings={"SADA_PARTITIONS": "4", "SADA_CATALOGUE": str(catalogue)}) as stack:
-        report = _attack(stack, options)
-    return _show(report)
+    _say(f"starting the stack in {options.var} ...")
+    settings = {"SADA_PARTITIONS": "4", "SADA_CATALOGUE": str(catalogue)}
+    with running(options.var, settings=settings, arguments=("--workers", str(len(WORKERS)))) as stack:
+        told = _attack(stack, options)
+    return _show(told)
+
+
+def _say(what: str) -> None:
+    """Show what happens, with the seconds since the command began."""
+    console.print(f"{time.monotonic() - _BEGAN_S:4.0f} s  {what}", markup=False)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    parser.add_argument("--signals", type=int, default=200_000, help="at least; it goes on until the faults are over")
-    parser.add_argument("--rate", type=float, default=1_000.0, help="signals per second written")
+    parser.add_argument("--signals", type=int, default=120_000, help="at least; it goes on until the faults are over")
+    parser.add_argument("--rate", type=float, default=500.0, help="signals per second written")
     parser.add_argument("--kills", type=int, default=8, help="kill -9 of a worker")
     parser.add_argument("--pauses", type=int, default=4, help="SIGSTOP of a worker past its session timeout")
+    parser.add_argument("--rescales", type=int, default=3, help="from one worker to three, and back to one")
+    parser.add_argument("--rulings", type=float, default=1.0, help="seconds between two rulings of the operator")
     parser.add_argument("--no-restarts", action="store_true", help="leave the broker and Redis alone")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--var", type=Path, default=ROOT / "var" / "chaos")
-    parser.add_argument("--short", action="store_true", help="for CI: 12,000 signals, 2 kills, 1 pause, both restarts")
+    parser.add_argument(
+        "--short", action="store_true", help="for CI: 7,000 signals, 2 kills, 1 pause, 1 rescale, both restarts"
+    )
     options = parser.parse_args()
     if options.short:
-        options.signals, options.kills, options.pauses, options.rate = 12_000, 2, 1, 400.0
+        options.signals, options.kills, options.pauses, options.rescales, options.rate = 7_000, 2, 1, 1, 120.0
+        options.rulings = 0.5
     return options
 
 
 def _attack(stack: Running, options: argparse.Namespace) -> dict[str, Any]:
-    var, kafka = stack.var, stack.kafka
-    stop = threading.Event()
-    done: list[faults.Faults] = []
-
-    def attack() -> None:
-        done.append(
-            faults.run(
-                var,
-                kills=options.kills,
-                pauses=options.pauses,
-                restarts=not options.no_restarts,
-                seed=options.seed,
-                stop=stop,
-                say=console.print,
-            )
-        )
-
-    attacker = threading.Thread(target=attack, name="faults")
-    attacker.start()
-    started = time.monotonic()
-    truth = _write(kafka, options, attacker)
-    attacker.join()
-    console.print(f"{truth.written} records acknowledged in {time.monotonic() - started:.0f} s; waiting for the end")
-    for name in ("worker-1", "worker-2", "serve", "redis", "kafka"):
-        faults.wait_for(var, name)
-    stack.drain()
-    time.sleep(3.0)  # the last profiles on their way to Redis
-    verdict = verifier.verify(
-        kafka, truth, _profiles_in(stack.up["redis"]), seal_key=bytes.fromhex(stack.environment()["SADA_SEAL_KEY"])
+    wanted = Wanted(options.kills, options.pauses, options.rescales, restarts=not options.no_restarts)
+    book = load.Book()
+    attack = Attack(stack, wanted, seed=options.seed, say=_say)
+    operator = Operator(stack.kafka, book, seed=options.seed, every_s=options.rulings)
+    attack.start()
+    operator.start()
+    began = time.monotonic()
+    truth = _write(stack.kafka, options, book, attack)
+    written_s = time.monotonic() - began
+    operator.finish()
+    done = attack.finish()
+    for record in operator.evidence:
+        truth.accept(record)
+    truth.rulings, truth.households = operator.rulings, book.households()
+    _say(
+        f"{truth.written} records acknowledged in {written_s:.0f} s, {len(truth.rulings)} rulings; waiting for the end"
     )
+    stack.drain()
+    # What became of actions is a signal, too: none may come while the topics are read.
+    stack.hold("deliver")
+    stack.await_state("deliver", State.STOPPED)
+    stack.drain()
+    _say("reading all topics ...")
+    found = world.read(stack.kafka, seal_key=bytes.fromhex(stack.environment()["SADA_SEAL_KEY"]))
+    found.redis = _served(stack.up["redis"], found)
+    moved = moves(recovered(stack.var / "logs"))
+    verdict = verify(found, truth)
     if stack.process.poll() is not None:
-        verdict.notes.append("the supervisor itself ended")
-    did = done[0] if done else faults.Faults()
-    return {
-        "signals": truth.written,
-        "unique": len(truth.people),
-        "retries": truth.retries,
-        "garbage": truth.garbage,
-        "kills": did.kills,
-        "pauses": did.pauses,
-        "broker_restarts": did.broker_restarts,
-        "redis_restarts": did.redis_restarts,
-        "lost": verdict.lost,
-        "doubled": verdict.doubled,
-        "duplicate_outputs": verdict.duplicate_outputs,
-        "orphan_facets": verdict.orphan_facets,
-        "wrong_customers": verdict.wrong_customers,
-        "wrong_money": verdict.wrong_money,
-        "dead_letters_missing": verdict.dead_letters_missing,
-        "dead_letters_unexpected": verdict.dead_letters_unexpected,
-        "redis_differences": verdict.redis_differences,
-        "notes": verdict.notes[:20],
-        "ok": verdict.ok and did.kills >= options.kills and did.pauses >= options.pauses,
-    }
+        done.missed.append("the supervisor itself ended")
+    return report.of(truth, found, verdict, wanted=wanted, done=done, moved=moved)
 
 
-def _write(kafka: str, options: argparse.Namespace, attacker: threading.Thread) -> load.Truth:
+def _write(kafka: str, options: argparse.Namespace, book: load.Book, attack: Attack) -> Truth:
     """Write the load at its rate, and go on until the faults are over; only what was acknowledged is true."""
-    truth = load.Truth()
+    truth = Truth()
     producer = Producer(
         {
             "bootstrap.servers": kafka,
@@ -122,14 +126,12 @@ def _write(kafka: str, options: argparse.Namespace, attacker: threading.Thread) 
             "log_level": 2,
         }
     )
-    start_ms = int(time.time() * 1000) - 86_400_000
     began = time.monotonic()
-    planned = load.signals(10 * options.signals, seed=options.seed, start_ms=start_ms, step_ms=20)
-    for number, record in enumerate(planned):
-        if number >= options.signals and (not attacker.is_alive() or number >= 3 * options.signals):
+    for number, record in enumerate(_planned(options, book)):
+        if number >= options.signals and (not attack.going_on or number >= MOST_TIMES * options.signals):
             break
 
-        def acknowledged(error: object, _: object, record: load.Planned = record) -> None:
+        def acknowledged(error: object, _: object, record: Planned = record) -> None:
             if error is None:
                 truth.accept(record)
 
@@ -145,8 +147,24 @@ def _write(kafka: str, options: argparse.Namespace, attacker: threading.Thread) 
     return truth
 
 
+def _planned(options: argparse.Namespace, book: load.Book) -> Iterator[Planned]:
+    """Return the load of a crowd that is as large as its rate allows."""
+    start_ms = int(time.time() * 1000) - STARTS_BEFORE_MS
+    return load.signals(book, seed=options.seed, start_ms=start_ms, crowd=max(2, int(options.rate / CROWD_HZ)))
+
+
+def _served(address: str, found: world.World) -> dict[str, int]:
+    """Return what Redis says, customer to number of signals, as soon as it is what the topic says, or after a while."""
+    told = {customer.hex(): profile["history"]["signals"] for customer, profile in found.profiles.items()}
+    deadline = time.monotonic() + SERVED_WITHIN_S
+    while True:
+        served = _profiles_in(address)
+        if served == told or time.monotonic() > deadline:
+            return served
+        time.sleep(0.5)
+
+
 def _profiles_in(address: str) -> dict[str, int]:
-    """Return what Redis says: customer to number of signals."""
     with Redis.from_url(address) as redis:
         found = {}
         for key in redis.scan_iter(match="*profile*", count=1_000):
@@ -157,19 +175,19 @@ def _profiles_in(address: str) -> dict[str, int]:
         return found
 
 
-def _show(report: dict[str, Any]) -> int:
+def _show(told: dict[str, Any]) -> int:
     table = Table(title="chaos", show_header=False)
-    for name, value in report.items():
+    for name, value in told.items():
         if name != "notes":
             table.add_row(name, f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value))
     console.print(table)
-    for note in report["notes"]:
-        console.print(f"  {note}")
+    for note in told["notes"]:
+        console.print(f"  {note}", markup=False)
     reports = ROOT / "var" / "reports"
     reports.mkdir(parents=True, exist_ok=True)
-    (reports / "chaos.json").write_text(json.dumps(report, indent=1) + "\n")
-    console.print(f"[{'green' if report['ok'] else 'red'}]{'exact' if report['ok'] else 'NOT EXACT'}[/]")
-    return 0 if report["ok"] else 1
+    (reports / "chaos.json").write_text(json.dumps(told, indent=1) + "\n")
+    console.print(f"[{'green' if told['ok'] else 'red'}]{'exact' if told['ok'] else 'NOT EXACT'}[/]")
+    return 0 if told["ok"] else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Faults against a running stack: kill -9, pauses past the session timeout, restarts of the broker and of Redis."""
+"""Faults against a running stack: kill -9, pauses past the session timeout, restarts of the broker and of Redis, and
+workers that come and go."""
 
 import contextlib
-import json
 import os
 import random
 import signal
@@ -9,83 +9,161 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+
+from deploy.local.processes import StackError
+from deploy.local.running import Running
+from deploy.local.supervisor import State
+from tests.chaos.placement import owners, recovered
 
 # The workers' session timeout is 10 s: after a pause of 13 s another worker owns their partitions.
 PAUSE_S = 13.0
-# Between two faults; the supervisor has begun to restart what died.
-GAP_S = 3.0
+# Between two faults, and once more of it at random; the supervisor has begun to restart what died.
+GAP_S = 2.0
+# A worker imports for a minute on a busy machine, and its partitions come to it after one more rebalance.
+MOVED_WITHIN_S = 180.0
+
+FIRST, *OTHERS = WORKERS = ("worker-1", "worker-2", "worker-3")
 
 
 @dataclass(slots=True)
-class Faults:
-    """What was done."""
+class Wanted:
+    """What is to be done. ``rescales``: from one worker to three and back."""
+
+    kills: int
+    pauses: int
+    rescales: int
+    restarts: bool
+
+
+@dataclass(slots=True)
+class Done:
+    """What was done. ``rebalances``: changes of the number of workers; ``missed``: those that moved no partitions."""
 
     kills: int = 0
     pauses: int = 0
     broker_restarts: int = 0
     redis_restarts: int = 0
-    done: list[str] = field(default_factory=list)
+    rebalances: int = 0
+    missed: list[str] = field(default_factory=list)
 
 
-def pids(var: Path) -> dict[str, int]:
-    """Return the processes of the stack that run now; those that are starting are there too."""
-    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-        found: dict[str, Any] = json.loads((var / "up.json").read_text())
-        return {row["name"]: row["pid"] for row in found["processes"] if row["state"] in ("ready", "starting")}
-    return {}
+def plan(wanted: Wanted, rnd: random.Random) -> list[str]:
+    """Return the steps in order: faults in a shuffled order; half of them while there are three workers.
 
-
-def wait_for(var: Path, name: str, *, timeout_s: float = 120.0) -> int:
-    """Return the pid of a process that runs; wait for its restart.
-
-    Raises
-    ------
-    TimeoutError
-        when it does not come back
+    Each way back from three workers to one kills one of them, and counts as a kill.
     """
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        pid = pids(var).get(name)
-        if pid and _alive(pid):
-            return pid
-        time.sleep(0.1)
-    raise TimeoutError(f"{name} did not come back within {timeout_s:.0f} s; see {var}/logs/{name}.log")
+    few = ["kill"] * max(0, wanted.kills - wanted.rescales) + ["pause"] * wanted.pauses
+    few += ["broker", "redis"] if wanted.restarts else []
+    rnd.shuffle(few)
+    if not wanted.rescales:
+        return few
+    # A pause has its point where another worker can take over.
+    few.sort(key=lambda what: what == "pause")
+    middle = max(1, len(few) // 2)
+    alone, together = few[: len(few) - middle], few[len(few) - middle :]
+    steps: list[str] = []
+    for number in range(wanted.rescales):
+        steps += [*alone[number :: wanted.rescales], "up", *together[number :: wanted.rescales], "down"]
+    return steps
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+class Attack:
+    """A thread that does the steps, and says what it did.
 
+    Parameters
+    ----------
+    stack : started with three workers
+    say : takes each thing done
+    """
 
-def run(
-    var: Path, *, kills: int, pauses: int, restarts: bool, seed: int, stop: threading.Event, say: Callable[[str], None]
-) -> Faults:
-    """Do the faults, in a shuffled order, until all are done or ``stop`` is set."""
-    rnd = random.Random(seed)
-    plan = ["kill"] * kills + ["pause"] * pauses + (["broker", "redis"] if restarts else [])
-    rnd.shuffle(plan)
-    faults = Faults()
-    for number, what in enumerate(plan):
-        if stop.wait(GAP_S + rnd.random() * GAP_S):
-            break
-        name = {"broker": "kafka", "redis": "redis"}.get(what, f"worker-{1 + number % 2}")
-        pid = wait_for(var, name)
+    def __init__(self, stack: Running, wanted: Wanted, *, seed: int, say: Callable[[str], None]) -> None:
+        self.done = Done()
+        self._stack, self._wanted, self._say = stack, wanted, say
+        self._rnd = random.Random(seed)
+        self._workers = list(WORKERS)
+        self._failed: list[str] = []
+        self._thread = threading.Thread(target=self._run, name="faults")
+
+    def start(self) -> None:
+        """Begin; with rescales, with one worker that has all partitions."""
+        if self._wanted.rescales:
+            for name in OTHERS:
+                self._stack.hold(name)
+            self._settle([FIRST])
+        self._thread.start()
+
+    @property
+    def going_on(self) -> bool:
+        """Say whether it is not over."""
+        return self._thread.is_alive()
+
+    def finish(self) -> Done:
+        """Wait for the end, and for all workers that died; return what was done.
+
+        Raises
+        ------
+        StackError
+            when something did not come back
+        """
+        self._thread.join()
+        if self._failed:
+            raise StackError("; ".join(self._failed))
+        for name in (*self._workers, "serve", "redis", "kafka"):
+            self._stack.await_state(name, State.READY)
+        return self.done
+
+    def _run(self) -> None:
+        steps = plan(self._wanted, self._rnd)
+        try:
+            for number, what in enumerate(steps, 1):
+                time.sleep(GAP_S * (1 + self._rnd.random()))
+                told = self._scale(what) if what in ("up", "down") else self._hit(what)
+                self._say(f"{number}/{len(steps)}: {told}")
+        except Exception as error:  # noqa: BLE001 - told by finish, to whoever asks for the result
+            self._failed.append(repr(error))
+
+    def _hit(self, what: str) -> str:
+        name = {"broker": "kafka", "redis": "redis"}.get(what) or self._rnd.choice(self._workers)
+        pid = self._stack.await_state(name, State.READY).pid
         if what == "pause":
             os.kill(pid, signal.SIGSTOP)
             time.sleep(PAUSE_S)
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # a supervisor may have given it up
                 os.kill(pid, signal.SIGCONT)
-            faults.pauses += 1
+            self.done.pauses += 1
         else:
             os.kill(pid, signal.SIGKILL)
-            faults.kills += what == "kill"
-            faults.broker_restarts += what == "broker"
-            faults.redis_restarts += what == "redis"
-        faults.done.append(f"{what} {name}")
-        say(f"{number + 1}/{len(plan)}: {what} {name} (pid {pid})")
-    return faults
+            self.done.kills += what == "kill"
+            self.done.broker_restarts += what == "broker"
+            self.done.redis_restarts += what == "redis"
+        return f"{what} {name} (pid {pid})"
+
+    def _scale(self, what: str) -> str:
+        """Let two workers come, or let one of them end in good order while the other is killed."""
+        began = time.monotonic()
+        if what == "up":
+            for name in OTHERS:
+                self._stack.release(name)
+            told = self._settle(list(WORKERS))
+        else:
+            killed, ended = self._rnd.sample(OTHERS, 2)
+            self._stack.hold(ended)
+            os.kill(self._stack.await_state(killed, State.READY).pid, signal.SIGKILL)
+            self._stack.hold(killed)
+            self.done.kills += 1
+            told = f"{killed} killed, {ended} ended: {self._settle([FIRST])}"
+        self.done.rebalances += 1
+        return f"{told} after {time.monotonic() - began:.0f} s"
+
+    def _settle(self, workers: list[str]) -> str:
+        """Wait until these workers, and no others, have the partitions; say who has which."""
+        self._workers = workers
+        deadline = time.monotonic() + MOVED_WITHIN_S
+        while True:
+            now = owners(recovered(self._stack.var / "logs"))
+            if set(now.values()) == set(workers):
+                return ", ".join(f"{name} has {[p for p in sorted(now) if now[p] == name]}" for name in workers)
+            if time.monotonic() > deadline:
+                self.done.missed.append(f"not all of {workers} had partitions in {MOVED_WITHIN_S:.0f} s: {now}")
+                return self.done.missed[-1]
+            time.sleep(0.5)

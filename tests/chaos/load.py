@@ -1,120 +1,100 @@
-"""The load: signals of people with several identifiers, some of them retried, some of them garbage; and its truth."""
+"""The load: signals of many people at once, some of them retried, some of them garbage."""
 
 import random
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from schemas.wire import codec_of
+from tests.chaos.people import Name, Story, story
+from tests.chaos.truth import Planned
 
 # Every so many signals one is sent twice with its id, as an SDK's retry, and one is garbage.
 RETRY_EVERY = 50
 GARBAGE_EVERY = 200
-SIGNALS_PER_PERSON = 25
+# Share of signals that are orders, and the most that one costs, minor units.
+ORDERS = 0.2
+MOST_MINOR = 10_000
+# Between two signals of the load, of event time: a load of minutes spans hours.
+STEP_MS = 20
 
 CHANNELS = ("web", "app", "pos")
 
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """One record to write. ``signal`` is its id, empty for garbage."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    signal: str
-    person: int
-    spent_minor: int
-    names: tuple[str, ...] = ()
+_encode = codec_of("signal").encode
 
 
 @dataclass(slots=True)
-class Truth:
-    """What was accepted: per person, by message id. Kept by the load, never shown to the pipeline."""
+class Book:
+    """Who is who: every story that has begun, by each of its names. Written by the load, read by the operator."""
 
-    people: dict[str, int] = field(default_factory=dict)  # message id to person
-    spent: Counter[int] = field(default_factory=Counter)
-    # The identifiers that signals named together, each as kind:value.
-    links: set[tuple[str, ...]] = field(default_factory=set)
-    garbage: int = 0
-    retries: int = 0
-    written: int = 0
+    stories: dict[Name, Story] = field(default_factory=dict)
 
-    def accept(self, planned: Planned) -> None:
-        """Note a record that the broker has acknowledged."""
-        self.written += 1
-        if not planned.signal:
-            self.garbage += 1
-        elif planned.signal in self.people:
-            self.retries += 1
-        else:
-            self.people[planned.signal] = planned.person
-            self.spent[planned.person] += planned.spent_minor
-            self.links.add(planned.names)
+    def begin(self, number: int, seed: int) -> Story:
+        """Open a story."""
+        begun = story(number, seed)
+        self.stories.update(dict.fromkeys(begun.names, begun))
+        return begun
+
+    def households(self) -> dict[Name, Story]:
+        """Return those who share a name, by it."""
+        return {each.shared: each for each in self.stories.values() if each.shared}
 
 
-def identifiers(person: int, rnd: random.Random) -> list[dict[str, str]]:
-    """Return what a signal names: browsers before sign-in, then links, cards at the till. All of one person connect."""
-    browser = {"kind": "anonymous_id", "value": f"browser-{person}-{rnd.randrange(2)}"}
-    user = {"kind": "user_id", "value": f"user-{person}"}
-    card = {"kind": "loyalty_id", "value": f"card-{person}"}
-    draw = rnd.random()
-    if draw < 0.35:
-        return [browser]
-    if draw < 0.75:
-        return [user, browser]
-    if draw < 0.9:
-        return [card]
-    return [user, card]
-
-
-def signals(count: int, *, seed: int, start_ms: int, step_ms: int) -> Iterator[Planned]:
-    """Yield the records in order.
+def signals(book: Book, *, seed: int, start_ms: int, crowd: int) -> Iterator[Planned]:
+    """Yield records without end.
 
     Parameters
     ----------
-    count : records, retries and garbage included
-    step_ms : time between two signals
+    crowd : people whose signals come mixed; one whose story has ended makes room for the next
     """
     rnd = random.Random(seed)
-    encode = codec_of("signal").encode
-    people = max(1, count // SIGNALS_PER_PERSON)
+    begun = 0
+    crowded: list[Iterator[tuple[Name, ...]]] = []
     last: Planned | None = None
-    for number in range(count):
-        channel = CHANNELS[number % len(CHANNELS)]
-        topic = f"signals.{channel}"
-        if number % GARBAGE_EVERY == GARBAGE_EVERY - 1:
-            yield Planned(topic, b"%d" % number, b"garbage %d" % number, "", -1, 0)
+    number = 0
+    while True:
+        number += 1
+        if number % GARBAGE_EVERY == 0:
+            yield Planned(f"signals.{rnd.choice(CHANNELS)}", b"%d" % number, b"garbage %d" % number, "")
             continue
-        if number % RETRY_EVERY == RETRY_EVERY - 1 and last is not None:
+        if number % RETRY_EVERY == 0 and last is not None:
             yield last
             continue
-        person = rnd.randrange(people)
-        at_ms = start_ms + number * step_ms
-        amount = rnd.randrange(1, 10_000) if rnd.random() < 0.2 else 0
-        names = identifiers(person, rnd)
-        value: dict[str, object] = {
-            "id": f"chaos-{number}",
-            "kind": "transaction" if amount else "behaviour",
-            "name": "order_completed" if amount else "product_viewed",
-            "channel": channel,
-            "source": "chaos",
-            "identifiers": names,
-            "occurred_at_ms": at_ms,
-            "received_at_ms": at_ms,
-            "context": {},
-        }
-        if amount:
-            value["transaction"] = {
-                "type": "order",
-                "order_id": f"order-{number}",
-                "amount_minor": amount,
-                "currency": "EUR",
-                "items": [],
-            }
-        else:
-            value["behaviour"] = {"item_id": f"item-{rnd.randrange(50)}"}
-        # A key that says nothing: most signals land on a partition that does not own them and are forwarded.
-        named = tuple(sorted(f"{name['kind']}:{name['value']}" for name in names))
-        last = Planned(topic, b"%d" % number, encode(value), str(value["id"]), person, amount, named)
+        while len(crowded) < crowd:
+            crowded.append(iter(book.begin(begun, seed).signals))
+            begun += 1
+        place = rnd.randrange(crowd)
+        names = next(crowded[place], None)
+        while names is None:
+            crowded[place] = iter(book.begin(begun, seed).signals)
+            begun += 1
+            names = next(crowded[place], None)
+        amount = rnd.randrange(1, MOST_MINOR) if rnd.random() < ORDERS else 0
+        last = planned(f"chaos-{number}", names, rnd.choice(CHANNELS), start_ms + number * STEP_MS, amount)
         yield last
+
+
+def planned(id_: str, names: tuple[Name, ...], channel: str, at_ms: int, amount_minor: int) -> Planned:
+    """Return the record of a signal: an order when something is paid, else a look at an item."""
+    value: dict[str, object] = {
+        "id": id_,
+        "kind": "transaction" if amount_minor else "behaviour",
+        "name": "order_completed" if amount_minor else "product_viewed",
+        "channel": channel,
+        "source": "chaos",
+        "identifiers": [{"kind": kind, "value": value} for kind, value in names],
+        "occurred_at_ms": at_ms,
+        "received_at_ms": at_ms,
+        "context": {},
+    }
+    if amount_minor:
+        value["transaction"] = {
+            "type": "order",
+            "order_id": f"order-{id_}",
+            "amount_minor": amount_minor,
+            "currency": "EUR",
+            "items": [],
+        }
+    else:
+        value["behaviour"] = {"item_id": f"item-{at_ms % 50}"}
+    # A key that says nothing: most signals land on a partition that does not own them and are forwarded.
+    return Planned(f"signals.{channel}", id_.encode(), _encode(value), id_, amount_minor, names)
