@@ -13,10 +13,10 @@ from schemas.document import Document, DocumentError, read_yaml
 from schemas.document import Path as At
 from schemas.durations import duration_ms
 from schemas.identifiers import BLOCKED, DEFAULT_FORMS, EVERY, KINDS, KNOWN_KINDS, MAX_GLOB, Blocked, Form, Forms
-from schemas.identity_rules import DEFAULT_LIMITS, DEFAULT_SUSPENSION, Bound, IdentityRules, SourceTrust
+from schemas.identity_rules import DEFAULT_LIMITS, DEFAULT_SUSPENSION, Bound, IdentityRules, NearRules, SourceTrust
 from schemas.spelling import EmailForm
 
-_TOP = ("version", "region", "kinds", "email", "phone", "blocked", "sources")
+_TOP = ("version", "region", "kinds", "email", "phone", "blocked", "sources", "near")
 _KIND = ("normalise", "case", "known", "link", "limit", "suspend", "priority")
 _RESERVED = ("customer_id",)
 
@@ -43,6 +43,7 @@ def read_rules(text: str, file: str = "identity.yaml", *, region: str | None = N
     kinds = reader.kinds(top.get("kinds", {}))
     found = reader.forms(top, kinds, region)
     sources = {str(name): reader.trust(("sources", name)) for name in reader.mapping(("sources",), None)}
+    near = reader.near() if "near" in top else None
     document.refuse_if_bad()
     return IdentityRules(
         limits=kinds.limits,
@@ -53,6 +54,7 @@ def read_rules(text: str, file: str = "identity.yaml", *, region: str | None = N
         others=sources.pop(EVERY, SourceTrust()),
         sources=sources,
         forms=found,
+        near=near,
     )
 
 
@@ -221,6 +223,27 @@ class _Reader:
             else:
                 globs.append(value)
         return Blocked(frozenset(exact), tuple(globs))
+
+    def near(self) -> NearRules | None:
+        if self._at(("near",)) in ("off", False):
+            return None
+        told = self.mapping(("near",), ("review", "automatic"))
+        review = self.probability(("near", "review"), NearRules().review)
+        if told.get("automatic", "off") in ("off", False):
+            return NearRules(review)
+        automatic = self.probability(("near", "automatic"), 1.0)
+        if automatic < review:
+            self._document.problem(("near", "automatic"), f"is below review, {review:g}: nobody would be asked first")
+        return NearRules(review, automatic)
+
+    def probability(self, path: At, default: float) -> float:
+        value = self._at(path)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+            self._document.problem(path, "must be a probability above 0 and below 1, like 0.5")
+            return default
+        return float(value)
 
     def trust(self, path: At) -> SourceTrust:
         self.mapping(path, ("link", "rank"))

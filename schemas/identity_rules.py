@@ -65,6 +65,19 @@ class SourceTrust(NamedTuple):
 _OTHERS = SourceTrust()
 
 
+class NearRules(NamedTuple):
+    """When customers are told to be near matches.
+
+    Parameters
+    ----------
+    review : probability of one person from which a person is asked; above 0, below 1
+    automatic : probability from which they are linked without one, None: never; at least ``review``
+    """
+
+    review: float = 0.5
+    automatic: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class IdentityRules:
     """The rules of merging.
@@ -80,6 +93,7 @@ class IdentityRules:
     others : trust of sources that are not named
     forms : how identifiers are spelled, and which name nobody
     members : most identifiers of all kinds together
+    near : near matches; None: nobody looks for them, and nothing is spent on them
 
     Raises
     ------
@@ -96,6 +110,7 @@ class IdentityRules:
     others: SourceTrust = _OTHERS
     forms: Forms = DEFAULT
     members: int = MOST_MEMBERS
+    near: NearRules | None = None
     ranks: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -81,6 +81,8 @@ PROFILES = "profiles"
 IDENTITIES = "identities"
 MERGES = "merges"
 RULINGS = "rulings"
+CARDS = "cards"
+MATCHES = "matches"
 DECISIONS = "decisions"
 EXAMPLES = "examples"
 MODELS = "models"
@@ -89,6 +91,8 @@ DEAD_LETTERS = "dead-letters"
 CUSTOMERS_CHANGELOG = "customers-changelog"
 VAULT = "customers-vault"
 LEARNERS_CHANGELOG = "learners-changelog"
+NEAR_CHANGELOG = "near-changelog"
+NEAR_VAULT = "near-vault"
 
 _NODE = "node of the signal's strongest identifier, 16 bytes; any other key is forwarded"
 _CUSTOMER = "customer: root node, 16 bytes"
@@ -155,6 +159,23 @@ _TABLE: tuple[Topic, ...] = (
         public=True,
     ),
     Topic(
+        CARDS,
+        "card",
+        "blocking key, hashed, 16 bytes; the pair's id of what is taught",
+        "customers",
+        retention_ms=DAY_MS,  # read within seconds; it holds names and addresses
+        doc="What near matches compare.",
+    ),
+    Topic(
+        MATCHES,
+        "match",
+        "pair, 16 bytes",
+        "customers",
+        compacted=True,
+        doc="Customers who may be one person, and what became of that.",
+        public=True,
+    ),
+    Topic(
         DECISIONS,
         "decision",
         _CUSTOMER,
@@ -207,6 +228,25 @@ _TABLE: tuple[Topic, ...] = (
         compacted=True,
         doc="State of the learners.",
         max_bytes=STATE_MAX_BYTES,
+    ),
+    Topic(
+        NEAR_CHANGELOG,
+        "",
+        "blocking key, hashed, 16 bytes; the word learner",
+        "customers",
+        compacted=True,
+        doc="State of near matches.",
+        max_bytes=STATE_MAX_BYTES,
+        max_lag_ms=DAY_MS,
+    ),
+    Topic(
+        NEAR_VAULT,
+        "",
+        "as of near-changelog",
+        "customers",
+        compacted=True,
+        doc="Secrets that open the state of near matches, wrapped; a block that a card has left gets a new one.",
+        max_lag_ms=HOUR_MS,
     ),
 )
 

@@ -16,7 +16,7 @@ from models import registry
 from schemas import topics
 from schemas.identifiers import Hasher
 from streams import logs, metrics
-from streams.agents import customers, learners
+from streams.agents import customers, learners, near
 from streams.agents.broadcast import BroadcastReader
 from streams.agents.catalogue import LiveCatalogue
 from streams.agents.customers import Customers
@@ -66,6 +66,13 @@ def _learners(settings: Settings, wire: Wire, _: Callable[[], Brain]) -> Stage[A
     )
 
 
+def _near(settings: Settings, wire: Wire, _: Callable[[], Brain]) -> Stage[Any] | None:
+    rules = settings.identity_rules().near
+    if rules is None:
+        return None
+    return near.stage(near.Near(wire, review=rules.review, partitions=settings.partitions))
+
+
 def tune_collector() -> None:
     """Let the garbage collector look less often, and never again at what was imported.
 
@@ -76,10 +83,11 @@ def tune_collector() -> None:
     gc.set_threshold(50_000, 50, 100)
 
 
-# Every stateful stage that a worker runs.
-STAGES: Mapping[str, Callable[[Settings, Wire, Callable[[], Brain]], Stage[Any]]] = {
+# Every stateful stage that a worker runs; None: the settings want it not.
+STAGES: Mapping[str, Callable[[Settings, Wire, Callable[[], Brain]], Stage[Any] | None]] = {
     "customers": _customers,
     "learners": _learners,
+    "near": _near,
 }
 
 
@@ -140,7 +148,7 @@ def run_worker(settings: Settings) -> int:
         return Brain(scorers.current, catalogue.current, identity=identity, labels=rules, rules=record_rules)
 
     config = lane_config(settings)
-    stages = [make(settings, wire, brain) for make in STAGES.values()]
+    stages = [stage for make in STAGES.values() if (stage := make(settings, wire, brain)) is not None]
     config.directory.mkdir(parents=True, exist_ok=True)
     connection = settings.librdkafka()
     with (

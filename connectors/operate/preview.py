@@ -14,7 +14,7 @@ MOST = 12
 # Why a ruling had no effect, and what to do: the protocol's reasons (streams.core.split, handshake, links).
 VOID: Mapping[str, str] = {
     "unknown-customer": "nobody is known by this identifier: check its kind and spelling",
-    "same-customer": "they are one customer already: nothing to do",
+    "same-customer": "they are one customer already: nothing to do, or split them if they are two people",
     "not-one-customer": "they are two customers already: nothing to do",
     "not-tied": "no signal named both, so there is no link to cut: cut a link of the chain that "
     "`sada identity explain` shows, or split one of them",
@@ -74,11 +74,20 @@ def _release(graph: Graph, node: str, _: str, __: Profile | None, show: bool) ->
     return Preview([f"{_members(graph, [node], show)} may tie customers again, from the next signal that names it."])
 
 
+def _different(graph: Graph, _: str, other: str, theirs: Profile | None, show: bool) -> Preview:
+    if theirs is None or other in graph.members:
+        return Preview((), "same-customer")
+    both = [(graph, "one"), (Graph(theirs), "the other")]
+    lines = [f"{name}: {_members(each, list(each.members), show)}" for each, name in both]
+    return Preview([*lines, "They stay two, whatever near matches find; a signal that names both links them."])
+
+
 _OF: Mapping[str, Callable[[Graph, str, str, Profile | None, bool], Preview]] = {
     "split": _split,
     "cut": _cut,
     "merge": _merge,
     "release": _release,
+    "different": _different,
 }
 
 
@@ -149,6 +158,8 @@ def came_of(told: Mapping[str, Any]) -> list[str]:
             lines.append(f"Split: {len(each['nodes'])} identifiers are now customer {each['merged']}.")
         elif each["kind"] == "merged":
             lines.append(f"Merged: customer {each['merged']} is now part of {each['customer']}.")
+        elif each["kind"] == "different":
+            lines.append(f"Told apart: customer {each['customer']} is another person.")
         else:
             lines.append(f"{each['kind'].capitalize()}: {each['merged']}.")
     return lines

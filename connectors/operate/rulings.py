@@ -18,8 +18,8 @@ from schemas.identifiers import NODE_BYTES
 from schemas.topics import RULINGS
 
 # What may be ruled on identity, and which of it is about two identifiers.
-KINDS = ("cut", "split", "merge", "release")
-OF_TWO = frozenset({"cut", "merge"})
+KINDS = ("cut", "split", "merge", "release", "different")
+OF_TWO = frozenset({"cut", "merge", "different"})
 # A right of its own, with doors of its own: see connectors/privacy.
 ERASE = "erase"
 

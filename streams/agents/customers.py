@@ -16,6 +16,7 @@ from schemas.identifiers import Identifier
 from schemas.views import Signal
 from schemas.wire import WireError
 from streams.agents.naming import Named, Namer
+from streams.agents.near_outgoing import of_near
 from streams.agents.outgoing import Wire, is_node, of_effects, of_events, of_message, without_bytes
 from streams.agents.routing import Owner
 from streams.agents.tally import Tally
@@ -26,6 +27,7 @@ from streams.core.customer import Brain, Effects, observe, pass_time
 from streams.core.errors import ErasedError, SignalError
 from streams.core.golden_record import merge, moment_of
 from streams.core.links import Deliver, Event, Forgotten, Merged, Message, Rule, Step, from_wire
+from streams.core.near.carding import recard
 from streams.core.profile import profile_of
 from streams.core.state import Erased, NodeRecord, Root
 from streams.core.turn import ProtocolError
@@ -79,6 +81,7 @@ class _Run:
         self.known = known
         self.batch = batch
         self.brain = agent.brain()
+        self.near = self.brain.identity.near is not None
         self.stream_ms = batch.stream_ms
         self.records: dict[bytes, NodeRecord | None] = {}
         self.changed: set[bytes] = set()
@@ -112,6 +115,7 @@ class _Run:
         self._drop_effects_on_erased()
         outputs = [of_message(wire, message, self.stream_ms) for message in self.travelling]
         outputs += of_events(wire, self.events, self.stream_ms)
+        outputs += of_near(wire, self.events, self.stream_ms, self.agent.owner.partitions)
         outputs += of_effects(wire, self.effects)
         outputs += [self._profile(node, fresh) for node, fresh in self.touched.items()]
         merged = {event.customer for event in self.events if isinstance(event, Merged)}
@@ -324,6 +328,9 @@ class _Run:
             )
             if step.changed:
                 self._step(root.node, step)
+        if self.near and fresh is not None and signal.get("traits"):
+            told = recard(root, named.node, self.agent.namer.block)
+            self.events.extend(told)
 
     def _that_may_tie(self, named: Named, source: str) -> Sequence[tuple[bytes, Identifier]]:
         """Return the other identifiers that the rules let a source tie to the signal's own."""

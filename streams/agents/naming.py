@@ -11,6 +11,8 @@ from streams.core.errors import SignalError
 
 # What delivery knows of a customer: the id itself. Taken on the outcome channel only.
 CUSTOMER_ID = "customer_id"
+# No kind of identifier: nodes of blocking keys are none of a customer's.
+BLOCK = "near"
 OUTCOME_TOPIC = signals("outcome")
 
 # Identifiers whose node is remembered: a busy customer's are hashed and normalised once. 150 bytes each: 40 MB.
@@ -52,7 +54,12 @@ class Namer:
             return hasher.node(identifier), identifier
 
         self._node_of = node_of
+        self._hasher = hasher
         self._strongest = held.strongest
+
+    def block(self, key: str) -> bytes:
+        """Return what is told of a blocking key of near matches: nothing of its values."""
+        return self._hasher.node(Identifier(BLOCK, key))
 
     def name(self, signal: Signal, channel_topic: str) -> Named:
         """Return the nodes that a signal names.

@@ -25,6 +25,7 @@ from streams.core.links import (
     Void,
     to_wire,
 )
+from streams.core.near.messages import Distinguished, Left, Matched, Placed, Weighed
 from streams.lane.job import Failure, Output, Record
 
 
@@ -72,6 +73,11 @@ class Wire:
         return self.output(topics.DEAD_LETTERS, f"{record.topic}/{record.partition}/{record.offset}".encode(), letter)
 
 
+# A link that was put off has not happened: the next signal that names it tries again. What is of near matches goes to
+# topics of its own, see near_outgoing.
+_SILENT = (Postponed, Placed, Left, Weighed, Matched)
+
+
 def of_message(wire: Wire, message: Message, stream_ms: int) -> Output:
     """Return a message to a node of another partition."""
     return wire.output(topics.INBOX, message.to, to_wire(message, stream_ms))
@@ -86,7 +92,7 @@ def of_events(wire: Wire, events: Iterable[Event], at_ms: int) -> list[Output]:
             outputs.append(wire.output(topics.IDENTITIES, event.node, value))
         elif isinstance(event, Forgotten):
             outputs += _of_forgotten(wire, event, at_ms)
-        elif not isinstance(event, Postponed):  # nothing happened: the next signal that names it tries again
+        elif not isinstance(event, _SILENT):
             if isinstance(event, Merged):
                 outputs.append(wire.tombstone(topics.PROFILES, event.merged))
             told = _news(event)
@@ -95,7 +101,7 @@ def of_events(wire: Wire, events: Iterable[Event], at_ms: int) -> list[Output]:
     return outputs
 
 
-def _news(event: Merged | Refused | Parted | Suspended | Released | Void) -> dict[str, Any]:
+def _news(event: Merged | Refused | Parted | Suspended | Released | Void | Distinguished) -> dict[str, Any]:
     """Return what is told of an event in merges, but for the time."""
     match event:
         case Merged(customer, merged, signal_id, ruling):
@@ -111,6 +117,8 @@ def _news(event: Merged | Refused | Parted | Suspended | Released | Void) -> dic
             return _told("released", customer, node, "ruling", ruling=ruling)
         case Void(customer, node, reason, ruling):
             return _told("void", customer, node, reason, ruling=ruling)
+        case Distinguished(customer, _, other, ruling):
+            return _told("different", customer, other, "ruling", ruling=ruling)
 
 
 def _of_forgotten(wire: Wire, event: Forgotten, at_ms: int) -> list[Output]:

@@ -12,6 +12,7 @@ from prometheus_client import Counter, Histogram
 from streams.core.customer import Effects
 from streams.core.cuts import ERASED
 from streams.core.links import Event, Forgotten, Joined, Merged, Parted, Postponed, Refused, Released, Suspended, Void
+from streams.core.near.messages import Distinguished, Matched
 from streams.lane.job import Failure
 
 SIGNALS = Counter("sada_signals_total", "Signals taken into a customer's record.")
@@ -78,7 +79,13 @@ _EVENTS = {
     Released: "released",
     Void: "void",
     Forgotten: "erased",
+    Distinguished: "different",
 }
+MATCHES = Counter(
+    "sada_near_matches_total",
+    "Pairs of customers who may be one person, by what became of them: open, linking, linked, different, gone.",
+    ["state"],
+)
 
 
 class Tally:
@@ -115,10 +122,12 @@ class Tally:
         UNKNOWN_OUTCOMES.inc(effects.unknown_outcomes)
         for note, count in noted.items():
             NOTED.labels(note).inc(count)
-        for event, count in Count(_EVENTS[type(event)] for event in events).items():
-            IDENTITY.labels(event).inc(count)
+        for told, count in Count(_EVENTS[type(event)] for event in events if type(event) in _EVENTS).items():
+            IDENTITY.labels(told).inc(count)
         ERASURES.labels("done").inc(sum(isinstance(event, Forgotten) for event in events))
         ERASURES.labels("void").inc(sum(isinstance(event, Void) and event.reason == ERASED for event in events))
+        for state, count in Count(event.state for event in events if isinstance(event, Matched)).items():
+            MATCHES.labels(state).inc(count)
         CREATED.inc(sum(isinstance(event, Joined) and event.node == event.customer for event in events))
         for code, count in Count(failure.code for failure in failures).items():
             DEAD.labels("customers", code).inc(count)

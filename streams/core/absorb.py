@@ -8,6 +8,7 @@ from streams.core.cuts import lift
 from streams.core.handshake import advance, take_asked, tie
 from streams.core.kept import unite
 from streams.core.links import Absorb, Joined, Merged
+from streams.core.near import likeness, pairs
 from streams.core.state import Chapter, Claim, Ordered, Promise, Root, decode
 from streams.core.turn import MAX_STORY, ProtocolError, Stage, Turn, keep_refusal
 
@@ -33,6 +34,8 @@ def on_absorb(turn: Turn, absorb: Absorb) -> None:
     _take_refusals(root, other)
     ruling = _settle(turn, other)
     _tell(turn, other, promise, ruling)
+    likeness.unite(turn, other, promise.proof, ruling)
+    pairs.remind(turn)
     if promise.proof.ruling:
         lift(root)
     root.ordered.extend(other.ordered)

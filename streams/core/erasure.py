@@ -41,6 +41,9 @@ from streams.core.links import (
     Step,
     Void,
 )
+from streams.core.near.carding import withdrawn
+from streams.core.near.likeness import drop
+from streams.core.near.messages import Alike, Borne, Compare
 from streams.core.state import Erased, Ordered, Proof
 from streams.core.turn import ProtocolError, Turn
 
@@ -66,6 +69,7 @@ def erase(turn: Turn, ruling: Ordered) -> None:
             turn.send(more.node, Rule(more.id, more.kind, more.node, more.other))
         elif more.id:  # a suspension is our own order
             turn.void(more.node, ERASED, more.id)
+    _end_near_matches(turn)
     nodes = sorted(root.members)
     for node in nodes:
         if node != root.node:
@@ -73,6 +77,13 @@ def erase(turn: Turn, ruling: Ordered) -> None:
     turn.events.append(Forgotten(root.node, tuple(nodes), ruling.node, ruling.id))
     turn.record = Erased(turn.now_ms, ruling.id)
     root.members = {}  # who goes on with this turn finds nobody: a pointer must not be shortened to us
+
+
+def _end_near_matches(turn: Turn) -> None:
+    """Take the customer's cards back from all blocks, and its questions from the queue."""
+    turn.events.extend(withdrawn(turn.root))
+    for other, likeness in turn.root.likenesses.items():
+        drop(turn, other, likeness)
 
 
 def forget(ruling: str, now_ms: int) -> Step:
@@ -106,7 +117,7 @@ def at_erased(erased: Erased, message: Message) -> Step:
             return Step(erased, events=void, changed=False)
         case Answer() as answer if not (answer.to_proposal or answer.releases):
             return Step(erased, changed=False)
-        case Compress() | Repoint() | Reconsider() | Erase():
+        case Compress() | Repoint() | Reconsider() | Erase() | Alike() | Compare() | Borne():
             return Step(erased, changed=False)
     raise ProtocolError(f"{type(message.body).__name__} for node {message.to.hex()}, which was erased")
 

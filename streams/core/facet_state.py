@@ -18,7 +18,7 @@ windows.days   8 days in hours, 83 in days; 17 names                        22,0
 timeline       20                                                           16,000
 consent        4 purposes on 14 channels                                    40,000
 pending        one a model                                                  1,000
-the rest       10 searches and views, 8 slots, purses, counts, marks        12,000
+the rest       10 searches and views, 8 slots, purses, counts, marks, card  12,000
 =============  ==========================================================  ========
 
 Together MAX_FACET_BYTES. A customer has at most as many facets as identifiers (IdentityRules.limits), and beside them
@@ -235,3 +235,4 @@ class Facet(Struct):
     recent_ids: bytes = b""  # 8 bytes each, oldest first
     windows: Windows | None = None
     violations: dict[str, int] = {}  # quality rule to signals that broke it and were flagged
+    card: bytes = b""  # what near matches hold of it, see near/carding.py

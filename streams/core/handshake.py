@@ -278,7 +278,7 @@ def _on_link_answered(turn: Turn, answer: Answer) -> None:
         remember(turn, proof, answer.root, answer.limit)
     elif answer.verdict in ("again", "unknown"):
         root.claims.pop(answer.node, None)
-        if answer.verdict == "unknown":
+        if answer.verdict == "unknown" and answer.ruling:
             turn.void(answer.theirs, "unknown-customer", answer.ruling)
     advance(turn)
 

@@ -34,6 +34,9 @@ from streams.core.links import (
     Void,
     aim,
 )
+from streams.core.near import pairs
+from streams.core.near.likeness import NEAR_MATCH
+from streams.core.near.messages import Alike, Borne, Compare
 from streams.core.state import Alias, Claim, Erased, Member, NodeRecord, Root, Tie
 from streams.core.turn import ProtocolError, Stage, Turn, is_refused
 
@@ -60,6 +63,13 @@ _HANDLERS: Mapping[type, Callable[[Turn, Any], None]] = {
     Compress: handshake.on_compress,
     Rule: _on_rule,
     Reconsider: split.on_reconsider,
+}
+
+# Those that leave most records as they are; they say whether they did.
+_WEIGHERS: Mapping[type, Callable[[Turn, Any], bool]] = {
+    Alike: pairs.on_alike,
+    Compare: pairs.on_compare,
+    Borne: pairs.on_borne,
 }
 
 
@@ -147,6 +157,11 @@ def handle(record: NodeRecord | None, message: Message, *, now_ms: int, rules: I
         return erasure.at_erased(record, message)
     if aimed is not None and aimed not in record.members:
         return onward(record, aimed, message)
+    weigher = _WEIGHERS.get(type(body))
+    if weigher is not None:
+        turn = Turn(record, rules, now_ms)
+        changed = weigher(turn, body)
+        return turn.step()._replace(changed=changed)
     handler = _HANDLERS.get(type(body))
     if handler is None:
         raise ProtocolError(f"{type(body).__name__} at root {record.node.hex()} is not for a root")
@@ -226,7 +241,9 @@ def _first_contact(message: Message, now_ms: int) -> Step:
     """Handle a message at a node that nobody has seen: a link with an offer is taken."""
     body = message.body
     if isinstance(body, Link) and body.offer:
-        verdict: Verdict = "unknown" if body.ruling else "joined"
+        # Both rest on a customer that is there: a signal brings a new identifier's kind and value, these do not.
+        unknown = bool(body.ruling) or body.source == NEAR_MATCH
+        verdict: Verdict = "unknown" if unknown else "joined"
         answer = Answer(
             body.root,
             body.created_at_ms,
@@ -240,13 +257,13 @@ def _first_contact(message: Message, now_ms: int) -> Step:
             source=body.source,
             ruling=body.ruling,
         )
-        record = None if body.ruling else Alias(body.root, now_ms)
+        record = None if unknown else Alias(body.root, now_ms)
         return Step(record, (Message(body.root, body.node, answer),), changed=record is not None)
     if isinstance(body, Rule) and body.kind == erasure.ERASE:
         return erasure.mark(body, now_ms)
     if isinstance(body, Rule):
         return Step(None, events=(Void(body.node, body.node, "unknown-customer", body.id),), changed=False)
-    if isinstance(body, (Link, Compress, Reconsider)) or (
+    if isinstance(body, (Link, Compress, Reconsider, Alike, Compare, Borne)) or (
         isinstance(body, Answer) and not body.to_proposal and not body.releases
     ):
         return Step(None, changed=False)  # news for a customer who is not there

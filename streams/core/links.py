@@ -6,6 +6,7 @@ A message is for a node. Where that node has become an alias it is forwarded alo
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from streams.core.near.messages import Alike, Borne, Compare, Distinguished, Left, Matched, Placed, Weighed
 from streams.core.state import NodeRecord
 
 
@@ -120,7 +121,22 @@ class Erase(NamedTuple):
     ruling: str
 
 
-Body: TypeAlias = Deliver | Link | Propose | Answer | Absorb | Compress | Rule | Found | Repoint | Reconsider | Erase
+Body: TypeAlias = (
+    Deliver
+    | Link
+    | Propose
+    | Answer
+    | Absorb
+    | Compress
+    | Rule
+    | Found
+    | Repoint
+    | Reconsider
+    | Erase
+    | Alike
+    | Compare
+    | Borne
+)
 
 
 def aim(body: Body) -> bytes | None:
@@ -132,7 +148,7 @@ def aim(body: Body) -> bytes | None:
     match body:
         case Deliver():
             return body.facet
-        case Link() | Rule():
+        case Link() | Rule() | Alike() | Compare() | Borne():
             return body.node
         case Propose() | Answer() | Reconsider():
             return body.theirs
@@ -238,7 +254,22 @@ class Forgotten(NamedTuple):
     ruling: str
 
 
-Event: TypeAlias = Joined | Merged | Refused | Postponed | Parted | Suspended | Released | Void | Forgotten
+Event: TypeAlias = (
+    Joined
+    | Merged
+    | Refused
+    | Postponed
+    | Parted
+    | Suspended
+    | Released
+    | Void
+    | Forgotten
+    | Placed
+    | Left
+    | Weighed
+    | Matched
+    | Distinguished
+)
 
 
 class Step(NamedTuple):
@@ -265,6 +296,9 @@ _FIELDS: Mapping[type, str] = {
     Repoint: "repoint",
     Reconsider: "reconsider",
     Erase: "erase",
+    Alike: "alike",
+    Compare: "compare",
+    Borne: "borne",
 }
 _BODIES: Mapping[str, Callable[..., Body]] = {
     "deliver": Deliver,
@@ -278,6 +312,9 @@ _BODIES: Mapping[str, Callable[..., Body]] = {
     "repoint": Repoint,
     "reconsider": Reconsider,
     "erase": Erase,
+    "alike": Alike,
+    "compare": Compare,
+    "borne": Borne,
 }
 
 

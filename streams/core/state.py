@@ -162,6 +162,22 @@ class Kept(Struct):
     contacts: list[Contact] = []
 
 
+class Likeness(Struct):
+    """Another customer who may be the same person, by one identifier of each, see near/pairs.py.
+
+    ``ours``: our identifier; ``stage``: pairs.Stage; ``cards``: what was weighed, a hash of both sides' cards.
+    """
+
+    ours: bytes
+    match: float
+    household: float
+    pattern: bytes
+    at_ms: int
+    stage: int
+    cards: bytes = b""
+    limit: str = ""
+
+
 class ScoreState(Struct):
     """A model's last output for the customer."""
 
@@ -217,6 +233,7 @@ class Root(Struct, tag="r"):
     tallies: dict[bytes, Tally] = {}
     story: list[Chapter] = []  # newest first
     kept: Kept | None = None
+    likenesses: dict[bytes, Likeness] = {}  # by the other's identifier
 
 
 NodeRecord: TypeAlias = Root | Alias | Erased

@@ -7,6 +7,7 @@ from schemas.identity_rules import IdentityRules
 from streams.core.cuts import ERASED, count
 from streams.core.limits import add
 from streams.core.links import Answer, Body, Event, Link, Message, Postponed, Refused, Step, Verdict, Void
+from streams.core.near import likeness
 from streams.core.state import Asked, Chapter, NodeRecord, Ordered, Proof, Refusal, Root
 
 # Bounds of what a root remembers, so that a shared till costs no more than a family. Above them a link is put off
@@ -152,6 +153,8 @@ def refuse(turn: Turn, proof: Proof, other: bytes, limit: str) -> None:
 def remember(turn: Turn, proof: Proof, other: bytes, limit: str) -> None:
     """Keep a refusal, so that the link is neither tried again nor hidden."""
     keep_refusal(turn.root, proof.theirs, Refusal(other, limit, proof.signal_id, turn.now_ms, proof.ours))
+    if proof.source == likeness.NEAR_MATCH:
+        likeness.refused(turn, proof.theirs, limit)
     if limit == ERASED:
         _end_claims(turn, proof.theirs)
         return

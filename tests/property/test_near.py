@@ -16,7 +16,7 @@ TRAIT = st.text("abcdeِی ۱2-", max_size=60)
 CARDS = st.builds(card, st.sampled_from([A, B]), st.dictionaries(st.sampled_from(TRAITS), TRAIT))
 
 
-def _arrive(learner: Learner, blocks: dict[str, Block], arrived: Card) -> list[Proposal]:
+def _arrive(learner: Learner, blocks: dict[bytes, Block], arrived: Card) -> list[Proposal]:
     found, where = marked(arrived)
     proposals = []
     for key, mark in zip(where, found.marks, strict=True):
@@ -46,7 +46,7 @@ def test_any_text_makes_a_bounded_card_with_bounded_keys(traits: dict[str, str])
 @settings(max_examples=30, deadline=None)
 @given(st.lists(CARDS, max_size=12))
 def test_beliefs_are_probabilities_whatever_arrives(cards: list[Card]) -> None:
-    learner, blocks = begin(), dict[str, Block]()
+    learner, blocks = begin(), dict[bytes, Block]()
     for number, each in enumerate(cards):
         for proposal in _arrive(learner, blocks, msgspec.structs.replace(each, node=bytes([number]) * 16)):
             assert REVIEW <= proposal.belief.match <= 1.0

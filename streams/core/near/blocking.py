@@ -6,6 +6,7 @@ their sound and as a set (misspelt, swapped, other script), dates and postcodes 
 transposed), lines of an address each for itself (swapped).
 """
 
+from collections.abc import Callable
 from itertools import product
 from zlib import crc32
 
@@ -21,7 +22,7 @@ MAX_KEYS = 15
 def keys(card: Card) -> tuple[str, ...]:
     """Return the blocking keys of a card, at most ``MAX_KEYS``, those of the smallest blocks first.
 
-    They hold personal data: the caller hashes them (``Hasher.node`` of kind ``near``), and sends the card to each.
+    They hold personal data: they are told hashed, see ``marked``.
 
     Notes
     -----
@@ -44,7 +45,17 @@ def keys(card: Card) -> tuple[str, ...]:
     return tuple(dict.fromkeys("\0".join(key) for key in made if all(key)))
 
 
-def marked(card: Card) -> tuple[Card, tuple[str, ...]]:
-    """Return the card with its marks, and its keys."""
-    found = keys(card)
-    return msgspec.structs.replace(card, marks=tuple(crc32(key.encode()) for key in found)), found
+def marked(card: Card, hashed: Callable[[str], bytes] = str.encode) -> tuple[Card, tuple[bytes, ...]]:
+    """Return the card with its marks, and its keys as they are told.
+
+    Parameters
+    ----------
+    hashed : what is told of a key instead of its values
+    """
+    found = tuple(hashed(key) for key in keys(card))
+    return msgspec.structs.replace(card, marks=tuple(mark(key) for key in found)), found
+
+
+def mark(key: bytes) -> int:
+    """Return a key's mark: by the marks two cards see which blocks they share without a word on the others' keys."""
+    return crc32(key)

@@ -215,6 +215,15 @@ def observe(learner: Learner, card: Card) -> None:
         renew(learner)
 
 
+def forget(learner: Learner, node: bytes) -> None:
+    """Take a node's card out of those that are kept to compare with: it has changed, or is erased.
+
+    What was counted of it stays: levels of agreement, and short hashes of values without a name.
+    """
+    if any(card.node == node for card in learner.recent):
+        learner.recent = [card for card in learner.recent if card.node != node]
+
+
 def _count_term(terms: dict[int, int], term: int) -> None:
     """Misra and Gries: what is more frequent than one in ``MAX_TERMS`` is always kept, counts are never too high."""
     if term in terms or len(terms) < MAX_TERMS:

@@ -55,7 +55,7 @@ class Customers:
 
 def linked(records: Sequence[Record], *, least: float = REVIEW, seen: Callable[[], None] | None = None) -> Customers:
     """Let records come by once; link what is at least so probable and is borne by the members of both."""
-    learner, blocks, customers = begin(), dict[str, Block](), Customers()
+    learner, blocks, customers = begin(), dict[bytes, Block](), Customers()
     for number, traits in records:
         node = number.encode()
         arrived, keys = marked(card(node, {TRAITS[name]: value for name, value in traits.items()}))

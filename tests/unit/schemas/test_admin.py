@@ -12,6 +12,8 @@ from schemas.topics import DAY_MS, HOUR_MS, TOPICS
     [
         (topics.VAULT, HOUR_MS),
         (topics.CUSTOMERS_CHANGELOG, DAY_MS),
+        (topics.NEAR_VAULT, HOUR_MS),
+        (topics.NEAR_CHANGELOG, DAY_MS),
         (topics.PROFILES, DAY_MS),
         (topics.IDENTITIES, DAY_MS),
     ],

@@ -4,11 +4,11 @@ import pytest
 
 from schemas.codecs import Codecs
 from schemas.registry import RegistryError
-from schemas.topics import CATALOGUE, DEAD_LETTERS, EXAMPLES, INBOX, MODELS, PROFILES, TICKS, TOPICS, signals
+from schemas.topics import CARDS, CATALOGUE, DEAD_LETTERS, EXAMPLES, INBOX, MODELS, PROFILES, TICKS, TOPICS, signals
 from schemas.wire import codec_of
 from streams.settings import Settings
 
-INTERNAL = {INBOX, TICKS, EXAMPLES, MODELS, CATALOGUE, DEAD_LETTERS}
+INTERNAL = {INBOX, TICKS, CARDS, EXAMPLES, MODELS, CATALOGUE, DEAD_LETTERS}
 
 
 class Numbers:

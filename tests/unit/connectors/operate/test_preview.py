@@ -55,7 +55,7 @@ def test_reasons_are_those_of_the_protocol() -> None:
     core = Path(__file__).parents[4] / "streams" / "core"
     text = "".join((core / name).read_text() for name in ("split.py", "handshake.py", "turn.py", "identity.py"))
     assert [reason for reason in VOID if f'"{reason}"' not in text] == []
-    assert set(KINDS) == {"cut", "split", "merge", "release"}
+    assert set(KINDS) == {"cut", "split", "merge", "release", "different"}
 
 
 def test_a_terminal_obeys_no_stranger() -> None:

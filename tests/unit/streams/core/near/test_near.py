@@ -54,7 +54,7 @@ class Stream:
 
     def __init__(self) -> None:
         self.learner = begin()
-        self.blocks: dict[str, Block] = {}
+        self.blocks: dict[bytes, Block] = {}
         self.cards: dict[bytes, Card] = {}
 
     def arrive(self, found: Card) -> dict[bytes, Proposal]:

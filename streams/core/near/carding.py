@@ -1,0 +1,152 @@
+"""From facets to cards: what is told of a customer to the near stage, and when.
+
+A facet is what came in through one identifier: one record, as a source wrote it. So each has a card of its own, and
+merges and splits change no card; two facets of one customer that look alike are told once and found to be one already.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+
+from schemas.identifiers import NODE_BYTES
+from streams.core import ties
+from streams.core.facet_state import Facet
+from streams.core.near.blocking import marked
+from streams.core.near.card import TRAITS, Card, card
+from streams.core.near.messages import Left, Placed
+from streams.core.state import Root
+
+# What sources call the traits of a card, the first that is there counts; dots and capitals are as doors leave them.
+_SPELLED: Mapping[str, tuple[str, ...]] = {
+    "given_name": ("given_name", "first_name", "firstname", "firstName", "forename"),
+    "surname": ("surname", "last_name", "lastname", "lastName", "family_name"),
+    "name": ("name", "full_name"),
+    "birth_date": ("birth_date", "birthday", "date_of_birth", "birthdate", "dob"),
+    "address_1": ("address_1", "address", "street", "address_line1", "address_street", "address.street", "street_name"),
+    "address_2": ("address_2", "address_line2", "address2", "address.line2"),
+    "house_number": ("house_number", "street_number"),
+    "suburb": ("suburb", "city", "town", "address_city", "address.city"),
+    "postcode": (
+        "postcode", "postal_code", "zip", "zip_code", "address_postal_code", "address.postal_code",
+        "address.postalCode", "address_zip", "address.zip",
+    ),
+    "state": ("state", "province", "region", "address_state", "address.state"),
+    "country": ("country", "country_code", "address_country", "address.country"),
+    "phone": ("phone", "mobile", "telephone"),
+    "email": ("email",),
+}  # fmt: skip
+_READ = {spelled: (name, rank) for name, several in _SPELLED.items() for rank, spelled in enumerate(several)}
+
+# Kinds of identifiers that are compared: also those that lead nowhere for a wrong letter.
+_IDENTIFIERS = ("phone", "email")
+
+_DIGEST = 8
+
+
+def stated(root: Root, node: bytes) -> dict[str, str]:
+    """Return a facet's traits as ``card`` reads them, empty where it states none of a person.
+
+    Phone and e-mail are those that its own signals named, whatever became of the links.
+    """
+    traits = root.facets[node].traits
+    found: dict[str, tuple[int, str]] = {}
+    for spelled, trait in traits.items():
+        if spelled in _READ:
+            name, rank = _READ[spelled]
+            if name not in found or rank < found[name][0]:
+                found[name] = (rank, trait.value)
+    if found.keys() <= set(_IDENTIFIERS):
+        return {}
+    read = {name: value for name, (_, value) in found.items()}
+    for kind in _IDENTIFIERS:
+        if kind not in read and (named := _named(root, node, kind)):
+            read[kind] = named
+    return read
+
+
+def _named(root: Root, node: bytes, kind: str) -> str:
+    """Return the identifier of a kind that was named with this one: the smallest, so that no order counts."""
+    own = root.members[node]
+    if own.kind == kind:
+        return own.value
+    tied = (
+        member.value
+        for other, member in root.members.items()
+        if member.kind == kind and ties.pair(node, other) in root.ties
+    )
+    claimed = (c.value for c in root.claims.values() if c.kind == kind and (c.by == node or node in c.also))
+    return min((*tied, *claimed), default="")
+
+
+def recard(root: Root, node: bytes, hashed: Callable[[str], bytes]) -> list[Placed | Left]:
+    """Tell the near stage of a facet whose traits may have changed; nothing where they have not.
+
+    Parameters
+    ----------
+    root : its facet is changed in place, and to be written when anything is returned
+    node : of the facet
+    hashed : a key's text to 16 bytes that tell nothing of it
+
+    Notes
+    -----
+    4 us where nothing has changed, about 70 us else.
+    """
+    facet, told = root.facets[node], stated(root, node)
+    if not told and not facet.card:
+        return []
+    text = "\0".join(f"{name}\1{told.get(name, '')}" for name in (*TRAITS, "name"))
+    digest = blake2b(text.encode(), digest_size=_DIGEST).digest()
+    if facet.card[:_DIGEST] == digest:
+        return []
+    made, blocks = marked(card(node, told), hashed)
+    before = blocks_of(facet)
+    facet.card = digest + b"".join(blocks)
+    found: list[Placed | Left] = [Left(node, tuple(gone))] if (gone := [b for b in before if b not in blocks]) else []
+    if blocks:
+        found.append(Placed(made, blocks))
+    return found
+
+
+def blocks_of(facet: Facet) -> list[bytes]:
+    """Return the blocks that a facet's card lies in."""
+    keys = facet.card[_DIGEST:]
+    return [keys[start : start + NODE_BYTES] for start in range(0, len(keys), NODE_BYTES)]
+
+
+def withdrawn(root: Root) -> list[Left]:
+    """Take all cards of a customer back: it is erased."""
+    found = []
+    for node, facet in root.facets.items():
+        if blocks := blocks_of(facet):
+            found.append(Left(node, tuple(blocks)))
+        facet.card = b""
+    return found
+
+
+def cards_of(root: Root) -> list[Card]:
+    """Return the cards of a customer's facets, the oldest facet first."""
+    carded = [facet for facet in root.facets.values() if facet.card]
+    carded.sort(key=lambda facet: (facet.first_ms, facet.node))
+    return [card(facet.node, stated(root, facet.node)) for facet in carded if facet.node in root.members]
+
+
+def values(made: Card) -> list[str]:
+    """Return a card's traits, in their order, for the wire."""
+    return [getattr(made, name) for name in _FIELDS]
+
+
+def of_values(node: bytes, traits: Iterable[str], marks: Iterable[int] = ()) -> Card:
+    """Return the card that came over the wire.
+
+    Raises
+    ------
+    ValueError
+        when it does not have all traits
+    """
+    found = list(traits)
+    if len(found) != len(_FIELDS):
+        raise ValueError(f"a card has {len(_FIELDS)} traits; this one has {len(found)}")
+    return Card(node, marks=tuple(marks), **dict(zip(_FIELDS, found, strict=True)))
+
+
+# Of a card, without node and marks.
+_FIELDS = Card.__struct_fields__[1:-1]
