@@ -15,8 +15,9 @@ CUSTOMER_ID = "customer_id"
 BLOCK = "near"
 OUTCOME_TOPIC = signals("outcome")
 
-# Identifiers whose node is remembered: a busy customer's are hashed and normalised once. 150 bytes each: 40 MB.
-_REMEMBERED = 250_000
+# Identifiers whose node is remembered: a customer who is here comes again within minutes, and normalising an address
+# takes 50 us. 400 to 560 bytes each: 25 MB.
+_REMEMBERED = 50_000
 
 
 class Named(NamedTuple):

@@ -18,6 +18,7 @@ from streams.lane.forms import Forms
 from streams.lane.health import Health
 from streams.lane.job import Stage
 from streams.lane.kept import Kept
+from streams.lane.memory import give_back
 from streams.lane.observer import Lag, Observer
 from streams.lane.partition import Chunk, Partition, Surroundings
 from streams.lane.replay import replay
@@ -204,6 +205,7 @@ class Lane:
         for sources in (secrets, states):
             if not replay(self.config, sources, progress=self._replayed, stopped=self._stop_recovery.is_set):
                 return False
+        give_back()
         for partition in waiting:
             keys = partition.become_ready()
             seconds = time.monotonic() - began

@@ -5,7 +5,8 @@ and six to twelve for its place in the index, and growing copies the rows by ``r
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from struct import Struct
 
 # In the index: nothing here, and nothing here any more (the search goes on). Rows count from FIRST.
 _EMPTY, _GONE, _FIRST = 0, 1, 2
@@ -79,7 +80,7 @@ class PackedTable:
             when key or value do not fit
         """
         if len(key) != self._key_bytes or len(value) > self.room:
-            raise ValueError(f"a row takes {self._key_bytes} + {self.room} bytes, not {len(key)} + {len(value)}")
+            raise self._does_not_fit(key, value)
         place = self._place(key)
         if place < 0:
             self._add(~place, key, value, mark=mark)
@@ -91,8 +92,40 @@ class PackedTable:
         self._rows[begin + 1 : begin + 1 + len(value)] = value
         return before
 
+    def _does_not_fit(self, key: bytes, value: bytes) -> ValueError:
+        return ValueError(f"a row takes {self._key_bytes} + {self.room} bytes, not {len(key)} + {len(value)}")
+
+    def put_all(self, values: Mapping[bytes, bytes], *, mark: bool = False) -> list[bytes]:
+        """Set the values of many keys; return what those that had a mark held before.
+
+        Recovery does little else, five times per customer: so what is new is dealt with here, without further calls.
+
+        Raises
+        ------
+        ValueError
+            as ``put``, for the first key that does not fit; those before it are set
+        """
+        self._make_room(len(values))
+        key_bytes, room, width = self._key_bytes, self.room, self._width
+        index, rows, free = self._index, self._rows, self._free
+        mask, bit = len(index) - 1, _MARK if mark else 0
+        before: list[bytes] = []
+        for key, value in values.items():
+            place = hash(key) & mask
+            if index[place] != _EMPTY:
+                place = ~self._place(key)
+            if place < 0 or free or self._gone or len(key) != key_bytes or len(value) > room:
+                had = self.put(key, value, mark=mark)
+                if had is not None and had[1]:
+                    before.append(had[0])
+            else:
+                index[place] = len(rows) // width + _FIRST
+                rows += (key + _LENGTH[len(value) | bit] + value).ljust(width, b"\0")
+                self._live += 1
+        return before
+
     def _add(self, place: int, key: bytes, value: bytes, *, mark: bool) -> None:
-        """Write a new row whole: recovery does little else, five times per customer."""
+        """Write a new row whole."""
         index, width = self._index, self._width
         if index[place] == _GONE:
             self._gone -= 1
@@ -105,11 +138,12 @@ class PackedTable:
             row = len(self._rows) // width
             self._rows += line
         index[place] = row + _FIRST
-        if 3 * (self._live + self._gone) > _FULL_OF_3 * len(index):
-            self._reindex()
+        self._make_room(0)
 
     def pop(self, key: bytes) -> tuple[bytes, bool] | None:
         """Remove a key; return what was there."""
+        if self._index[hash(key) & (len(self._index) - 1)] == _EMPTY:
+            return None
         place = self._place(key)
         if place < 0:
             return None
@@ -121,20 +155,26 @@ class PackedTable:
         self._free.append(row)
         return before
 
-    def _reindex(self) -> None:
-        """Build the index anew, so large that it is at most a third full, and half full after a doubling."""
-        rows, width, key_bytes = self._rows, self._width, self._key_bytes
-        taken = [row for row in self._index if row >= _FIRST]
+    def _make_room(self, more: int) -> None:
+        """Build the index anew if it would be too full with so many more keys."""
+        if 3 * (self._live + self._gone + more) > _FULL_OF_3 * len(self._index):
+            self._reindex(self._live + more)
+
+    def _reindex(self, keys: int) -> None:
+        """Build the index anew, so large that it is at most half full with so many keys, and a third after doubling."""
         size = len(self._index)
-        while _FULL_OF_3 * size < 4 * self._live:
+        while size < 2 * keys:
             size *= 2
         index, mask = array("I", bytes(4 * size)), size - 1
-        for row in taken:
-            at = (row - _FIRST) * width
-            place = hash(bytes(rows[at : at + key_bytes])) & mask
+        gone = set(self._free)
+        keys_of_rows = Struct(f"{self._key_bytes}s{self._width - self._key_bytes}x").iter_unpack(self._rows)
+        for row, (key,) in enumerate(keys_of_rows):
+            if row in gone:
+                continue
+            place = hash(key) & mask
             while index[place]:
                 place = (place + 1) & mask
-            index[place] = row
+            index[place] = row + _FIRST
         self._index, self._gone = index, 0
 
     def items(self) -> Iterator[tuple[bytes, bytes, bool]]:
@@ -183,6 +223,14 @@ class PackedMap:
             self._packed.put(key, value)
         else:
             self._others[key] = value
+
+    def set_all(self, values: Mapping[bytes, bytes]) -> None:
+        """Set the values under many keys."""
+        if self._packed is not None and not any(len(key) != self._key_bytes for key in values):
+            self._packed.put_all(values)
+            return
+        for key, value in values.items():
+            self.set(key, value)
 
     def pop(self, key: bytes) -> None:
         """Remove a key, if it is there."""

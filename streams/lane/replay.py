@@ -66,12 +66,13 @@ class _Chunk:
             source.told(self.changes)
         if source.undated is None:
             return
-        for key, at in self.due.items():
-            source.timers.set(key, at)
-        source.undated.difference_update(self.due)
-        source.undated.update(
-            key for key in self.changes if key not in self.due and not key.startswith(LANE_KEY_PREFIX)
-        )
+        source.timers.set_all(self.due)
+        if source.undated:
+            source.undated.difference_update(self.due)
+        if len(self.due) < len(self.changes):
+            source.undated.update(
+                key for key in self.changes if key not in self.due and not key.startswith(LANE_KEY_PREFIX)
+            )
 
 
 def replay(

@@ -8,6 +8,7 @@ from typing import Final, Protocol, cast
 from streams.lane.due import NO_DUE, Due
 from streams.lane.job import LANE_KEY_PREFIX
 from streams.lane.packed import PackedTable
+from streams.lane.position import POSITION_KEY
 from streams.lane.slabs import Place, Slabs
 
 Changes = Mapping[bytes, bytes | None]
@@ -96,29 +97,41 @@ class MemoryStore:
     def write(self, changes: Changes, offset: int, due: Due = NO_DUE) -> None:  # noqa: ARG002 - timers are in memory
         """Apply committed changes."""
         with self._lock:
+            small: dict[bytes, bytes] = {}
+            large: dict[bytes, bytes] = {}
             for key, value in changes.items():
-                if self._packs(key):
-                    self._set(key, value)
+                if len(key) != self._key_bytes and not self._packs(key):
+                    if value is None:
+                        self._others.pop(key, None)
+                    else:
+                        self._others[key] = value
                 elif value is None:
-                    self._others.pop(key, None)
+                    self._remove(key)
+                elif len(value) <= _ROOM:
+                    small[key] = value
                 else:
-                    self._others[key] = value
+                    large[key] = value
+            if small:
+                self._put(small, elsewhere=False)
+            if large:
+                put, pack = self._slabs.put, _PLACE.pack
+                self._put({key: pack(*put(value)) for key, value in large.items()}, elsewhere=True)
             self.offset = offset
 
     def _packs(self, key: bytes) -> bool:
-        if self._table is None and 0 < len(key) <= _LONGEST_KEY and not key.startswith(LANE_KEY_PREFIX):
+        """Make a table for keys of this one's length, if there is none yet; say whether it is the table's length."""
+        # The lane's own key is told from others by its length: looking at each key's beginning costs more than that.
+        if self._table is None and 0 < len(key) <= _LONGEST_KEY and len(key) != len(POSITION_KEY):
             self._key_bytes = len(key)
             self._table = PackedTable(len(key), _ROOM)
-        return len(key) == self._key_bytes and not key.startswith(LANE_KEY_PREFIX)
+        return len(key) == self._key_bytes
 
-    def _set(self, key: bytes, value: bytes | None) -> None:
-        table = cast("PackedTable", self._table)
-        if value is None:
-            before = table.pop(key)
-        elif len(value) <= _ROOM:
-            before = table.put(key, value)
-        else:
-            before = table.put(key, _PLACE.pack(*self._slabs.put(value)), mark=True)
+    def _put(self, values: Mapping[bytes, bytes], *, elsewhere: bool) -> None:
+        for place in cast("PackedTable", self._table).put_all(values, mark=elsewhere):
+            self._slabs.free(Place(*_PLACE.unpack(place)))
+
+    def _remove(self, key: bytes) -> None:
+        before = cast("PackedTable", self._table).pop(key)
         if before is not None and before[1]:
             self._slabs.free(Place(*_PLACE.unpack(before[0])))
 

@@ -4,7 +4,7 @@ A million timers wait: each is a row of a packed table and a line in its hour, s
 have begun are Python objects in a heap.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
 
 from streams.lane.due import from_bytes, to_bytes
@@ -60,6 +60,18 @@ class Timers:
             if self._lines > 64 and self._lines > 4 * len(self._due_at):
                 # Entries that moved stay until they come up; three of four being dead is enough.
                 self.rebuild((key, from_bytes(raw)) for key, raw in self._due_at.items())
+
+    def set_all(self, due: Mapping[bytes, int | None]) -> None:
+        """Set, move or remove many timers, as recovery finds them."""
+        at_of, later = self._due_at, {}
+        for key, due_ms in due.items():
+            if due_ms is None or at_of.get(key) is not None:
+                self.set(key, due_ms)
+            else:
+                later[key] = due_ms
+        at_of.set_all({key: to_bytes(due_ms) for key, due_ms in later.items()})
+        for key, due_ms in later.items():
+            self._enter(key, due_ms)
 
     def _enter(self, key: bytes, due_ms: int) -> None:
         self._lines += 1

@@ -138,18 +138,18 @@ class Vault:
 
     def write(self, changes: Changes, offset: int, due: Due = NO_DUE) -> None:  # noqa: ARG002 - secrets have no timers
         """Take over committed secrets; None destroys."""
+        come: dict[bytes, bytes] = {}
         for key, wrapped in changes.items():
-            if key.startswith(LANE_KEY_PREFIX):
-                continue
             if wrapped is None:
                 self._wrapped.pop(key)
             elif len(wrapped) == WRAPPED_BYTES:
-                self._wrapped.set(key, wrapped)
-            else:
+                come[key] = wrapped
+            elif not key.startswith(LANE_KEY_PREFIX):
                 raise PositionError(
                     f"{self._where}: the record of key {key.hex()} has {len(wrapped)} bytes, a wrapped secret "
                     f"{WRAPPED_BYTES}. Who but the lane writes there?"
                 )
+        self._wrapped.set_all(come)
         self.offset = offset
 
     def get(self, key: bytes) -> bytes | None:

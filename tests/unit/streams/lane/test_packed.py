@@ -58,3 +58,36 @@ def test_slabs_keep_what_is_put_and_use_places_again(steps: list[tuple[int, bool
         kept.append((slabs.put(value), value))
     assert all(slabs.get(place) == value for place, value in kept)
     assert len({(place.size, place.number) for place, _ in kept}) == len(kept)
+
+
+@given(st.lists(st.tuples(st.dictionaries(KEYS, st.binary(max_size=7)), st.booleans(), st.sets(KEYS)), max_size=12))
+def test_many_at_once_are_as_one_after_another(steps: list[tuple[dict[bytes, bytes], bool, set[bytes]]]) -> None:
+    """Rows and places that came free in between are used again, and what had a mark before is told."""
+    table, plain = PackedTable(4, 7), dict[bytes, tuple[bytes, bool]]()
+    for values, mark, gone in steps:
+        before = [plain[key][0] for key in values if key in plain and plain[key][1]]
+        assert table.put_all(values, mark=mark) == before
+        plain |= {key: (value, mark) for key, value in values.items()}
+        for key in gone:
+            assert table.pop(key) == plain.pop(key, None)
+        assert len(table) == len(plain)
+        assert {key: (value, mark) for key, value, mark in table.items()} == plain
+    assert all(table.get(b"%04d" % n) == plain.get(b"%04d" % n) for n in range(41))
+
+
+def test_many_at_once_grow_the_index_in_time() -> None:
+    """A search ends at an empty place: without any it would go on for ever."""
+    table = PackedTable(8, 1)
+    for begin in range(0, 30_000, 10_000):
+        table.put_all({b"%08d" % number: b"x" for number in range(begin, begin + 10_000)})
+        assert 3 * len(table) <= 2 * len(table._index)
+    assert table.get(b"absent..") is None
+    assert (len(table), len(table._rows)) == (30_000, 300_000)
+
+
+@pytest.mark.parametrize(("key", "value"), [(b"abc", b""), (b"abcd", b"12345678")])
+def test_of_many_the_first_that_does_not_fit_is_refused(key: bytes, value: bytes) -> None:
+    table = PackedTable(4, 7)
+    with pytest.raises(ValueError, match=r"a row takes 4 \+ 7 bytes"):
+        table.put_all({b"good": b"1", key: value})
+    assert table.get(b"good") == (b"1", False)

@@ -85,7 +85,7 @@ def test_timers_outlive_the_process_in_rocksdb(tmp_path: Path) -> None:
 VALUES = st.one_of(
     st.none(), st.binary(max_size=40), st.builds(lambda n, m: b"%d" % n * m, st.integers(0, 9), st.integers(1, 9_000))
 )
-NODES = st.sampled_from([*(b"%016d" % n for n in range(6)), b"short", b"", b"x" * 70])
+NODES = st.sampled_from([*(b"%016d" % n for n in range(6)), b"short", b"", b"x" * 70, b"y" * 14])
 
 
 @given(st.lists(st.dictionaries(NODES, VALUES, max_size=6), max_size=12))

@@ -69,3 +69,16 @@ def test_keys_of_any_length_before_and_after_the_epoch() -> None:
     for key, at in due.items():
         timers.set(key, at)
     assert timers.take(2**63 - 1, 10) == sorted((at, key) for key, at in due.items())
+
+
+@given(st.lists(st.dictionaries(KEYS, st.one_of(st.none(), st.integers(0, 20))), max_size=9), TIMES)
+def test_many_at_once_are_as_one_after_another(steps: list[dict[bytes, int | None]], unit: int) -> None:
+    """As recovery sets them, chunk by chunk: the last word counts."""
+    timers, plain = Timers(), dict[bytes, int | None]()
+    for step in steps:
+        due = {key: None if at is None else at * unit for key, at in step.items()}
+        timers.set_all(due)
+        plain |= due
+    left = sorted((at, key) for key, at in plain.items() if at is not None)
+    assert len(timers) == len(left)
+    assert sorted(timers.take(20 * unit, 10)) == left
