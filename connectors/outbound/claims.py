@@ -18,6 +18,7 @@ from typing import Literal
 from redis.asyncio import Redis
 
 from connectors.outbound.together import Together
+from connectors.serve.keys import ViewKeys
 
 # Eight days: a day longer than the retention of the action topics (schemas/topics.py).
 WINDOW_MS = 8 * 86_400_000
@@ -87,6 +88,7 @@ class Claims:
 
     def __init__(self, redis: "Redis", prefix: str, *, window_ms: int = WINDOW_MS) -> None:
         self._prefix = f"{prefix}deliver:"
+        self._view = ViewKeys(prefix)
         self._window_ms = window_ms
         self._redis = Together(redis)
 
@@ -110,6 +112,10 @@ class Claims:
                 return Claimed("busy", busy_ms=int(text))
         _, event, at_ms, detail = text.decode().split("|", 3)
         return Claimed("done", settled=Settled(event, int(at_ms), detail or None))
+
+    async def erased(self, customer: bytes) -> bool:
+        """Say whether a customer was erased: then nothing is delivered any more."""
+        return bool(await self._redis.command("EXISTS", self._view.erased(customer)))
 
     async def release(self, action_id: str, owner: str) -> None:
         """Give an action back: it was certainly not delivered."""

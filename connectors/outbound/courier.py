@@ -8,7 +8,8 @@ What it guarantees, for an action id within the window of claims.py:
   is not sent again, and a dead letter with the code ``in-doubt`` says so. With ``in_doubt: resend`` it is sent again
   with the same Message-ID instead, at least once;
 - every action ends in exactly one event: delivered, expired, bounced or failed; its outcome may be written twice
-  under one id.
+  under one id. That of a customer who was erased meanwhile ends in *erased*: it is neither sent nor reported, nor does
+  a dead letter hold it.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import contextlib
 import itertools
 import os
 import random
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -54,6 +56,17 @@ def wait_s(attempt: int, *, draw: float, retry_after_s: float = 0.0) -> float:
     """
     full = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempt - 1, 20))
     return max(full * (1 - draw / 2), min(retry_after_s, LONGEST_WAIT_S))
+
+
+def without_address(detail: str, address: str | None) -> str:
+    """Return a peer's words without the address that they repeat: they are kept longer, and by others, than the action.
+
+    Examples
+    --------
+    >>> without_address("550 5.1.1 <Sara@shop.example>: no such user", "sara@shop.example")
+    '550 5.1.1 <…>: no such user'
+    """
+    return re.sub(re.escape(address), "…", detail, flags=re.IGNORECASE) if address else detail
 
 
 class RateLimit:
@@ -151,7 +164,12 @@ class Courier:
             return claimed.busy_ms / 1000
         if claimed.settled is not None:
             metrics.REPEATS.labels(self.channel).inc()
+            if claimed.settled.event == "erased":
+                return None
             await self._report(delivery, claimed.settled)
+            return None
+        if await self._lasting(lambda: self._claims.erased(action["customer"])):
+            await self._drop(delivery)
             return None
         if claimed.verdict == "doubt" and self._connector.in_doubt == "drop":
             return InDoubtError("in-doubt", "a process died while sending it; it is not sent twice")
@@ -168,6 +186,12 @@ class Courier:
             return InDoubtError("internal", f"the connector failed: {type(exc).__name__}")
         await self._settle(delivery, "delivered", detail, report_first=False)
         return None
+
+    async def _drop(self, delivery: Delivery) -> None:
+        """End an action of a customer who was erased; nobody is told, and its id stays settled."""
+        settled = Settled("erased", delivery.now_ms(self._wall_ms()), None)
+        await self._lasting(lambda: self._claims.settle(delivery.action["id"], settled))
+        metrics.DELIVERIES.labels(self.channel, settled.event).inc()
 
     async def _after(
         self, delivery: Delivery, owner: str, outcome: DeliveryError | float, attempt: int, spent_s: float
@@ -195,7 +219,7 @@ class Courier:
         log.warning("not delivered", channel=self.channel, action_id=delivery.action["id"], code=error.code)
         letter = letter_of(
             code=error.code,
-            detail=str(error),
+            detail=without_address(str(error), delivery.action["address"]),
             channel=self.channel,
             topic=delivery.topic,
             partition=delivery.partition,
@@ -212,7 +236,8 @@ class Courier:
         What was sent is settled before it is reported, so that it is never sent again; what was not sent is reported
         first, so that a crash between the two cannot hide it.
         """
-        settled = Settled(event, delivery.now_ms(self._wall_ms()), detail)
+        said = None if detail is None else without_address(detail, delivery.action["address"])
+        settled = Settled(event, delivery.now_ms(self._wall_ms()), said)
         if report_first:
             await self._report(delivery, settled)
         await self._lasting(lambda: self._claims.settle(delivery.action["id"], settled))

@@ -15,10 +15,15 @@ from connectors.outbound.channels import Inbox
 from connectors.outbound.delivery import Delivery, rendered, stream_now_ms
 from connectors.outbound.errors import TransientError
 from connectors.outbound.together import Together
+from connectors.serve.keys import ViewKeys
 
-# One step, so that an index never names a body that is not there.
-# KEYS index, bodies; ARGV id, time, body, most, life, live.
+# What has an inbox.
+CHANNELS = frozenset({"web", "app"})
+
+# One step, so that an index never names a body that is not there, and no message follows an erasure.
+# KEYS index, bodies, the mark of an erasure; ARGV id, time, body, most, life, live.
 _STORE = """
+if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
@@ -98,6 +103,7 @@ class InboxConnector:
     def __init__(self, config: Inbox, redis: "Redis", prefix: str) -> None:
         self._config = config
         self._prefix = prefix
+        self._view = ViewKeys(prefix)
         self._redis = Together(redis)
 
     async def send(self, delivery: Delivery) -> str | None:
@@ -123,7 +129,7 @@ class InboxConnector:
         try:
             await self._redis.script(
                 _STORE,
-                keys_of(self._prefix, action["channel"], customer),
+                (*keys_of(self._prefix, action["channel"], customer), self._view.erased(action["customer"])),
                 (
                     item.id,
                     item.decided_at_ms,

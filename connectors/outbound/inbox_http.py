@@ -26,13 +26,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from connectors.outbound import tracking_http
-from connectors.outbound.inbox import Item, decode, keys_of, live_channel
+from connectors.outbound.inbox import CHANNELS, Item, decode, keys_of, live_channel
 from connectors.outbound.outcomes import WRITER, WriteError, give_writer, outcome_signal
 from connectors.outbound.whereabouts import customer_of
 from schemas.identifiers import Hasher, Identifier, IdentifierError
 from streams.settings import Settings
 
-CHANNELS = frozenset({"web", "app"})
 EVENTS = frozenset({"opened", "clicked", "dismissed"})
 # Kinds whose values only the customer's own browser or app knows.
 CAPABILITIES = frozenset({"anonymous_id", "device_id"})

@@ -1,12 +1,14 @@
 """From records to changes of the view: pure.
 
 Of profiles and identities only the last record of a key counts, so only it is decoded. Of rulings and merges each
-counts, and each that has to do with a ruling is a field of that ruling's hash.
+counts, and each that has to do with a ruling is a field of that ruling's hash. An erasure takes along what else Redis
+holds of the customer: the messages that wait in its inboxes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from connectors.outbound.inbox import CHANNELS, keys_of
 from connectors.serve.keys import RULING, ViewKeys, outcome_field, profile_json, record_json
 from schemas.identifiers import NODE_BYTES
 from schemas.topics import IDENTITIES, MERGES, PROFILES, RULINGS
@@ -17,6 +19,9 @@ Decode = Callable[[bytes], Mapping[str, Any]]
 
 # What deletes a key.
 GONE = b""
+
+# The kinds of ruling and of news that are an erasure.
+ERASE, ERASED = "erase", "erased"
 
 
 # Longest id of a ruling taken, characters; ours have 32. Others may produce rulings, too, and an id is a key in Redis.
@@ -60,38 +65,42 @@ def changes(
     write = _WRITERS[topic]
     for key, value in dict(good).items() if topic in _COMPACTED else good:
         try:
-            change = write(keys, key, value, decode)
+            found.extend(write(keys, key, value, decode))
         except WireError as error:
             bad.append(Bad(error.code, str(error)))
-        else:
-            if change is not None:
-                found.append(change)
     return found, bad
 
 
-def _profile(keys: ViewKeys, key: bytes, value: bytes | None, decode: Decode) -> Change:
-    if value is None:
-        return Change(keys.profile(key), GONE)
-    return Change(keys.profile(key), profile_json(decode(value)))
+def _profile(keys: ViewKeys, key: bytes, value: bytes | None, decode: Decode) -> list[Change]:
+    return [Change(keys.profile(key), GONE if value is None else profile_json(decode(value)))]
 
 
-def _identity(keys: ViewKeys, key: bytes, value: bytes | None, decode: Decode) -> Change:
-    if value is None:
-        return Change(keys.node(key), GONE)
-    return Change(keys.node(key), decode(value)["customer"].hex().encode())
+def _identity(keys: ViewKeys, key: bytes, value: bytes | None, decode: Decode) -> list[Change]:
+    return [Change(keys.node(key), GONE if value is None else decode(value)["customer"].hex().encode())]
 
 
-def _ruling(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> Change:
+def _ruling(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> list[Change]:
     ruling = decode(_present(RULINGS, value))
-    return Change(_key_of(keys, ruling["id"]), record_json(ruling), RULING)
+    if ruling["kind"] == ERASE and ruling["other"]:
+        return []  # repeated by a worker for another identifier of the customer
+    return [Change(_key_of(keys, ruling["id"]), record_json(ruling), RULING)]
 
 
-def _merge(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> Change | None:
-    """Return what came of a ruling; None for what signals brought about: the profile's story has it."""
+def _merge(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> list[Change]:
+    """Return what came of a ruling; nothing for what signals brought about: the profile's story has it."""
     merge = decode(_present(MERGES, value))
     if not merge["ruling"]:
-        return None
-    return Change(_key_of(keys, merge["ruling"]), record_json(merge), outcome_field(merge))
+        return []
+    told = Change(_key_of(keys, merge["ruling"]), record_json(merge), outcome_field(merge))
+    return [told, *(_forgotten(keys, merge) if merge["kind"] == ERASED else ())]
+
+
+def _forgotten(keys: ViewKeys, merge: Mapping[str, Any]) -> Iterator[Change]:
+    """Yield what an erasure leaves of a customer: marks on its nodes, each of which may have had an inbox once."""
+    for node in merge["nodes"]:
+        yield Change(keys.erased(node), merge["ruling"].encode())
+        for channel in CHANNELS:
+            yield from (Change(key, GONE) for key in keys_of(keys.prefix, channel, node.hex()))
 
 
 def _present(topic: str, value: bytes | None) -> bytes:
@@ -107,7 +116,7 @@ def _key_of(keys: ViewKeys, ruling: str) -> str:
 
 
 _COMPACTED = frozenset({PROFILES, IDENTITIES})
-_WRITERS: Mapping[str, Callable[[ViewKeys, bytes, bytes | None, Decode], Change | None]] = {
+_WRITERS: Mapping[str, Callable[[ViewKeys, bytes, bytes | None, Decode], list[Change]]] = {
     PROFILES: _profile,
     IDENTITIES: _identity,
     RULINGS: _ruling,

@@ -3,6 +3,7 @@
 =======================  =====  =============================================================
 ``Pprofile:<hex>``       text   a customer's golden record, JSON (see ``profile_json``)
 ``Pnode:<hex>``          text   hex of the customer that a node belongs to
+``Perased:<hex>``         text   id of the ruling that erased a node's customer; for ever
 ``Pruling:<id>``         hash   an operator's ruling, and what came of it (see ``RULING``); for ``RULING_LASTS_S``
 ``Pposition:<topic>``    hash   partition → next offset to apply: what the rest reflects
 =======================  =====  =============================================================
@@ -35,8 +36,10 @@ class ViewKeys:
     """
 
     def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
         self._profile = f"{prefix}profile:"
         self._node = f"{prefix}node:"
+        self._erased = f"{prefix}erased:"
         self._ruling = f"{prefix}ruling:"
         self._position = f"{prefix}position:"
 
@@ -47,6 +50,10 @@ class ViewKeys:
     def node(self, node: bytes) -> str:
         """Return where a node's customer is."""
         return self._node + node.hex()
+
+    def erased(self, node: bytes) -> str:
+        """Return where it says that a node was erased."""
+        return self._erased + node.hex()
 
     def ruling(self, ruling: str) -> str:
         """Return where a ruling and what came of it are."""
