@@ -37,6 +37,8 @@ def config_of(topic: Topic, *, retention_ms: int | None = None) -> dict[str, str
         **size,
         "cleanup.policy": "delete",
         "retention.ms": str(topic.retention_ms if retention_ms is None else retention_ms),
+        # Only a whole segment is deleted: a record lies there at most so much longer. Kafka's own default is a week.
+        "segment.ms": str(topic.segment_ms),
         # The time of arrival, not the client's: a signal dated last year must not be deleted at once.
         "message.timestamp.type": "LogAppendTime",
     }
@@ -62,6 +64,7 @@ def create_topics(
     customers: int,
     prefix: str = "",
     replication: int = 1,
+    kept_ms: Mapping[str, int] | None = None,
 ) -> Report:
     """Create what is missing of the topics table.
 
@@ -71,6 +74,7 @@ def create_topics(
     customers : partitions of the topics that the customers agent reads
     prefix : put before every name
     replication : replicas of each partition; three in production
+    kept_ms : retention by ``Topic.kept``; what is not named is as the table says
 
     Raises
     ------
@@ -98,7 +102,7 @@ def create_topics(
                     name,
                     num_partitions=wanted[name][1],
                     replication_factor=replication,
-                    config=config_of(wanted[name][0]),
+                    config=config_of(wanted[name][0], retention_ms=(kept_ms or {}).get(wanted[name][0].kept)),
                 )
                 for name in missing
             ],

@@ -29,6 +29,9 @@ HOUR_MS = 3_600_000
 # customers: as many as the customers agent's parallelism; one: broadcast; models: one per model at most.
 Partitioning = Literal["customers", "models", "one"]
 
+# Topics whose retention a deployment sets (SADA_SIGNALS_DAYS, …): what was written there in plain stays so long.
+Kept = Literal["", "signals", "actions", "decisions", "dead_letters"]
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -43,6 +46,8 @@ class Topic:
     compacted : keeps the last record per key
     retention_ms : how long records stay when not compacted; -1 for ever
     max_bytes : largest record the topic takes
+    kept : whose setting says how long, where a deployment has one
+    segment_ms : a segment of a topic that is not compacted ends after so long; only whole segments are deleted
     max_lag_ms : a compacted topic's cleaner looks at a record at the latest so long after it was written: how long
         what was overwritten or deleted may still lie there
     public : others read or write it, so it is framed as the schema registry says where there is one
@@ -58,6 +63,8 @@ class Topic:
     max_bytes: int = 1_048_588  # the broker's own default
     public: bool = False
     max_lag_ms: int | None = None
+    kept: Kept = ""
+    segment_ms: int = DAY_MS
 
 
 def signals(channel: str) -> str:
@@ -107,6 +114,7 @@ _TABLE: tuple[Topic, ...] = (
             retention_ms=30 * DAY_MS,
             doc=f"Signals of the {c} channel.",
             public=True,
+            kept="signals",
         )
         for c in CHANNELS
     ),
@@ -115,8 +123,9 @@ _TABLE: tuple[Topic, ...] = (
         "inbox_message",
         "receiving node, 16 bytes",
         "customers",
-        doc="Messages between nodes.",
+        doc="Messages between nodes; what was read is deleted by the workers.",
         max_bytes=STATE_MAX_BYTES,
+        segment_ms=HOUR_MS,
     ),
     Topic(TICKS, "tick", "none", "customers", retention_ms=DAY_MS, doc="Moves quiet partitions' stream time."),
     Topic(
@@ -146,7 +155,7 @@ _TABLE: tuple[Topic, ...] = (
         _CUSTOMER,
         "customers",
         retention_ms=-1,
-        doc="Merges, refusals, splits and suspensions.",
+        doc="Merges, refusals, splits, suspensions and erasures.",
         public=True,
     ),
     Topic(
@@ -183,9 +192,18 @@ _TABLE: tuple[Topic, ...] = (
         retention_ms=90 * DAY_MS,
         doc="Every decision, hold included.",
         public=True,
+        kept="decisions",
     ),
     *(
-        Topic(actions(c), "action", _CUSTOMER, "customers", doc=f"What the {c} channel must do.", public=True)
+        Topic(
+            actions(c),
+            "action",
+            _CUSTOMER,
+            "customers",
+            doc=f"What the {c} channel must do.",
+            public=True,
+            kept="actions",
+        )
         for c in ACTION_CHANNELS
     ),
     Topic(EXAMPLES, "example", "model, UTF-8", "models", retention_ms=30 * DAY_MS, doc="What learners learn from."),
@@ -196,8 +214,9 @@ _TABLE: tuple[Topic, ...] = (
         "dead_letter",
         "origin",
         "one",
-        retention_ms=30 * DAY_MS,
+        retention_ms=14 * DAY_MS,
         doc="What could not be processed.",
+        kept="dead_letters",
         max_bytes=DEAD_LETTER_MAX_BYTES,
     ),
     Topic(

@@ -22,6 +22,7 @@ from streams.agents.catalogue import LiveCatalogue
 from streams.agents.customers import Customers
 from streams.agents.naming import Namer
 from streams.agents.outgoing import Wire
+from streams.agents.purge import Purge
 from streams.agents.routing import Owner
 from streams.agents.rules_file import load_rules
 from streams.agents.scoring import LiveScorers
@@ -178,7 +179,8 @@ def run_worker(settings: Settings) -> int:
         async def make_ready_to_learn() -> None:
             await _preload_when_learning(app.lane)
 
-        beside = [serve_metrics, make_ready_to_learn, *([tick] if settings.tick_s else [])]
+        purge = Purge(connection, app.lane.committed, [settings.topic(topics.INBOX)])
+        beside = [serve_metrics, make_ready_to_learn, purge.run, *([tick] if settings.tick_s else [])]
         return run(app, beside=beside)
 
 

@@ -44,6 +44,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("identity ruling", "connectors.operate.command:ruling"),
     Command("identity check", "streams.identity_command:check"),
     Command("rules check", "streams.rules_command:check"),
+    Command("privacy erase", "connectors.privacy.command:erase"),
+    Command("privacy status", "connectors.privacy.command:status"),
+    Command("privacy export", "connectors.privacy.command:export"),
     Command("evaluate", "deploy.evaluate.command:evaluate"),
     Command("topics", "streams.commands:topics"),
     Command("gateway", "connectors.gateway.command:gateway"),
@@ -57,6 +60,7 @@ GROUPS = {
     "catalogue": "Actions and policies: check a file, publish it, show what is live.",
     "identity": "Who is one customer and who is not: why, and your word on it.",
     "rules": "The golden record's rules: which values survive, what signals must keep.",
+    "privacy": "What is held on a person: hand it out, or forget it for good.",
     "keys": "Keys of the gateway: made once, kept as hashes.",
 }
 

@@ -26,6 +26,7 @@ def topics(
             customers=settings.partitions,
             prefix=settings.topic_prefix,
             replication=replication,
+            kept_ms=settings.kept_ms(),
         )
     except TopicsError as exc:
         typer.echo(str(exc), err=True)

@@ -92,6 +92,13 @@ class Settings(BaseSettings):
     )
     channels: Path | None = Field(None, description="YAML or JSON file: how each outbound channel is reached")
 
+    # How long topics that hold personal data in plain keep it, days: the bound of an erasure. `sada topics` sets it
+    # where it makes a topic; of one that exists it says what differs.
+    signals_days: int = Field(30, ge=1, description="a rebuild can reach back so far")
+    actions_days: int = Field(7, ge=1, description="a delivery may be late by so much")
+    decisions_days: int = Field(90, ge=1, description="a decision can be explained for so long")
+    dead_letters_days: int = Field(14, ge=1, description="somebody has so long to look at what could not be processed")
+
     def secret(self, name: Literal["node_key", "snapshot_key", "seal_key", "inbox_secret", "kafka_password"]) -> bytes:
         """Return a secret's bytes (hex keys decoded).
 
@@ -115,6 +122,16 @@ class Settings(BaseSettings):
         if len(key) < 32:
             raise SettingsError(f"{variable} has {len(key)} bytes; at least 32 are needed (`openssl rand -hex 32`).")
         return key
+
+    def kept_ms(self) -> dict[str, int]:
+        """Return how long topics keep records, milliseconds, by ``schemas.topics.Topic.kept``."""
+        days = {
+            "signals": self.signals_days,
+            "actions": self.actions_days,
+            "decisions": self.decisions_days,
+            "dead_letters": self.dead_letters_days,
+        }
+        return {name: 86_400_000 * count for name, count in days.items()}
 
     def topic(self, name: str) -> str:
         """Return a topic's full name."""

@@ -100,7 +100,7 @@ def _refusals(profile: Profile, rulings: Rulings, locale: Locale) -> Listing:
 
 def _forbidden(reason: str, locale: Locale) -> str:
     """Return why a link was refused, in words: a limit is a kind of identifier."""
-    if reason in {"cut", "suspended"}:
+    if reason in {"cut", "suspended", "erased"}:
         return locale.word(f"refused {reason}")
     return locale.word("refused limit").format(locale.word(reason))
 

@@ -24,6 +24,7 @@ IDENTITY_WORDS: Mapping[str, tuple[str, str, str]] = {
         "این شناسه مشتریان زیادی را پیوند می‌دهد",
         "هذا المعرّف يربط عملاء كثيرين",
     ),
+    "refused erased": ("the other was erased", "طرف دیگر پاک شده است", "مُحي الطرف الآخر"),
     "was merged": ("merged with another customer", "با مشتری دیگری یکی شد", "دُمج مع عميل آخر"),
     "was split": ("split from another customer", "از مشتری دیگری جدا شد", "فُصل عن عميل آخر"),
     "was suspended": ("an identifier was suspended", "شناسه‌ای معلق شد", "عُلّق معرّف"),

@@ -151,7 +151,7 @@ class Desk:
         try:
             profile = await self._find(text.strip() if isinstance(text, str) else "")
         except Refusal as refusal:
-            return self._render(request, "search.html", status=refusal.status, focus=True, message="away")
+            return self._render(request, "search.html", status=refusal.status, focus=True, message=_why(refusal))
         if profile is None:
             return self._render(request, "search.html", status=404, focus=True, message="nobody")
         headers = {**_HEADERS, "Location": f"/desk/customers/{profile['customer']}"}
@@ -185,7 +185,7 @@ class Desk:
         except Refusal as refusal:
             if refusal.status == 400:
                 raise
-            return self._render(request, "search.html", status=refusal.status, focus=False, message="away")
+            return self._render(request, "search.html", status=refusal.status, focus=False, message=_why(refusal))
         if profile is None:
             return self._render(request, "search.html", status=404, focus=True, message="nobody")
         shown = page(profile, self._locale(request), await self._rulings(profile))
@@ -224,6 +224,11 @@ class Desk:
         language = _language(request)
         zone = request.query.get("tz") or unquote(request.cookies.get("desk_zone", "")[:96])
         return Locale(language, zone_of(zone, language), time.time_ns() // 1_000_000)
+
+
+def _why(refusal: Refusal) -> str:
+    """Return the word that says why there is no page: erased for good, or the view is away for a moment."""
+    return "erased" if refusal.status == 410 else "away"
 
 
 def _language(request: web.Request) -> Language:

@@ -77,20 +77,41 @@ class Lookup:
         """
         return self._hasher.node(self._rules.normalise(kind, value))
 
+    def named(self, given: object, name: str) -> bytes:
+        """Return the node that a body names: {kind, value} or {node}; ``name`` is the field's, for the error.
+
+        Raises
+        ------
+        Refusal
+            400 bad-identifier
+        """
+        if isinstance(given, dict):
+            if set(given) == {"node"} and isinstance(given["node"], str):
+                return node_of(given["node"])
+            if set(given) == {"kind", "value"} and all(isinstance(part, str) for part in given.values()):
+                try:
+                    return self.node(given["kind"], given["value"])
+                except IdentifierError as error:
+                    raise Refusal(400, "bad-identifier", str(error)) from None
+        raise Refusal(400, "bad-identifier", f'{name} is {{"kind": …, "value": …}} or {{"node": …}}, texts')
+
     async def by_node(self, node: bytes) -> dict[str, Any] | None:
         """Return the profile of the customer that a node belongs to, or None; a customer's id is a node, too.
 
         Raises
         ------
         Refusal
-            503 when Redis is away
+            410 when the customer was erased, 503 when Redis is away
         """
         try:
             owner = await self._read(self._keys.node(node))
             customer = node if owner is None else bytes.fromhex(owner.decode())
             raw = await self._read(self._keys.profile(customer))
+            erased = raw is None and await self._read(self._keys.erased(node)) is not None
         except RedisError as error:
             raise unavailable("the view is away for a moment") from error
+        if erased:
+            raise Refusal(410, "erased", "this customer was erased: nothing is held on it")
         if raw is None:
             return None
         profile: dict[str, Any] = orjson.loads(raw)

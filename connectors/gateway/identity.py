@@ -60,11 +60,15 @@ class Identity:
         body = _object(await read(request))
         try:
             kind = check_kind(body.get("kind"))
-            other = self._node(body.get("other"), "other") if kind in OF_TWO or body.get("other") is not None else b""
+            other = (
+                self._lookup.named(body.get("other"), "other")
+                if kind in OF_TWO or body.get("other") is not None
+                else b""
+            )
             ruling = Ruling(
                 uuid.uuid4().hex,
                 kind,
-                self._node(body.get("one"), "one"),
+                self._lookup.named(body.get("one"), "one"),
                 other,
                 _text(body.get("reason")),
                 key.name,
@@ -141,15 +145,6 @@ class Identity:
         key = self._access.passed(self._access.key_of(request), right, request)
         self._access.check_events(key, 1)
         return key
-
-    def _node(self, given: object, name: str) -> bytes:
-        """Return the node that a body names: {kind, value} or {node}."""
-        if isinstance(given, dict):
-            if set(given) == {"node"} and isinstance(given["node"], str):
-                return node_of(given["node"])
-            if set(given) == {"kind", "value"} and all(isinstance(part, str) for part in given.values()):
-                return self._identifier(given["kind"], given["value"])
-        raise Refusal(400, "bad-identifier", f'{name} is {{"kind": …, "value": …}} or {{"node": …}}, texts')
 
     def _asked(self, request: web.Request, name: str) -> bytes:
         """Return the node that a query names: kind:value or node:hex."""

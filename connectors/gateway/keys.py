@@ -15,17 +15,18 @@ import structlog
 
 from streams.settings import Settings
 
-Role = Literal["write", "read", "agent", "operator", "admin"]
+Role = Literal["write", "read", "agent", "operator", "privacy", "admin"]
 
 # What each role may do: deny by default.
 #   collect: send signals      lookup: customer API, values masked      reveal: values in full      desk: the 360 page
-#   rule: say who is one customer and who is not
+#   rule: say who is one customer and who is not      privacy: erase a person, and hand out all that is held on one
 RIGHTS: dict[Role, frozenset[str]] = {
     "write": frozenset({"collect"}),
     "read": frozenset({"lookup"}),
     "agent": frozenset({"lookup", "reveal", "desk"}),
     "operator": frozenset({"lookup", "reveal", "desk", "rule"}),
-    "admin": frozenset({"collect", "lookup", "reveal", "desk", "rule"}),
+    "privacy": frozenset({"privacy"}),
+    "admin": frozenset({"collect", "lookup", "reveal", "desk", "rule", "privacy"}),
 }
 
 # Random bytes in a key.

@@ -17,6 +17,7 @@ class RoleName(StrEnum):
     read = "read"
     agent = "agent"
     operator = "operator"
+    privacy = "privacy"
     admin = "admin"
 
 
@@ -30,7 +31,8 @@ def add(
         RoleName,
         typer.Option(
             help="write: send signals. read: look customers up, masked. agent: in full, and the 360 page. "
-            "operator: an agent who may also split and merge customers. admin: all of it."
+            "operator: an agent who may also split and merge customers. privacy: erase people, and export what is held "
+            "on them. admin: all of it."
         ),
     ],
     channel: Annotated[str | None, typer.Option(help="The channel of all its signals; else each signal says.")] = None,

@@ -16,6 +16,7 @@ from connectors.gateway.collect import Collector
 from connectors.gateway.customers import Customers, Lookup
 from connectors.gateway.identity import Identity
 from connectors.gateway.keys import Key, KeyRing, hash_of, path_of
+from connectors.gateway.privacy import Privacy
 from connectors.gateway.producer import SignalProducer
 from connectors.gateway.stubs import Stubs
 from connectors.gateway.webhooks import Webhooks, load_sources
@@ -150,7 +151,12 @@ def _application(
     secure = (settings.public_url or "").startswith("https://")
     desk = Desk(access, lookup, secret=settings.secret("node_key"), secure=secure)
     doors: list[Doors] = [Collector(access, acceptance), Stubs(access, version), webhooks, Customers(access, lookup)]
-    app = build(access, [*doors, Identity(access, lookup, producer, codecs), desk])
+    doors += [
+        Identity(access, lookup, producer, codecs),
+        Privacy(access, lookup, producer, codecs, settings.kept_ms()),
+        desk,
+    ]
+    app = build(access, doors)
     if settings.inbox_secret is None:
         _log.info("no inbox and no links in messages: SADA_INBOX_SECRET is not set")
     else:

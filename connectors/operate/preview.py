@@ -22,6 +22,7 @@ VOID: Mapping[str, str] = {
     "only-member": "it is its customer's only identifier: there is nothing to take it out of",
     "not-suspended": "it is not suspended: nothing to release",
     "too-many": "too many rulings at once, or too many cuts already, on this customer: wait, or merge what was cut",
+    "erased": "it was erased: nothing is held on it, and nothing will be",
     "busy": "the customer is in the middle of too many merges: say it again in a minute",
 }
 
@@ -156,6 +157,10 @@ def came_of(told: Mapping[str, Any]) -> list[str]:
             lines.append(f"No effect: {VOID.get(each['reason'], each['reason'])}.")
         elif each["kind"] == "split":
             lines.append(f"Split: {len(each['nodes'])} identifiers are now customer {each['merged']}.")
+        elif each["kind"] == "erased":
+            lines.append(
+                f"Erased: customer {each['customer']}, {len(each['nodes'])} identifiers; all are refused from now on."
+            )
         elif each["kind"] == "merged":
             lines.append(f"Merged: customer {each['merged']} is now part of {each['customer']}.")
         elif each["kind"] == "different":

@@ -20,8 +20,8 @@ from redis.asyncio import Redis
 from connectors.outbound.together import Together
 from connectors.serve.keys import ViewKeys
 
-# Eight days: a day longer than the retention of the action topics (schemas/topics.py).
-WINDOW_MS = 8 * 86_400_000
+# Records of the action topics outlive their retention by a segment at most, a day (schemas/topics.py); one day more.
+_LONGER_MS = 2 * 86_400_000
 
 # Time is Redis's own, so that processes need no common clock.
 _CLAIM = """
@@ -50,6 +50,11 @@ if held and string.match(held, '^c|([^|]*)|') == ARGV[1] then
 end
 return 0
 """
+
+
+def window_ms(actions_kept_ms: int) -> int:
+    """Return how long to remember ids where the action topics keep their records so long."""
+    return actions_kept_ms + _LONGER_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class Claims:
     window_ms : how long an id is remembered
     """
 
-    def __init__(self, redis: "Redis", prefix: str, *, window_ms: int = WINDOW_MS) -> None:
+    def __init__(self, redis: "Redis", prefix: str, *, window_ms: int) -> None:
         self._prefix = f"{prefix}deliver:"
         self._view = ViewKeys(prefix)
         self._window_ms = window_ms

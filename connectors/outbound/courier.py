@@ -17,7 +17,6 @@ import contextlib
 import itertools
 import os
 import random
-import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -56,17 +55,6 @@ def wait_s(attempt: int, *, draw: float, retry_after_s: float = 0.0) -> float:
     """
     full = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(attempt - 1, 20))
     return max(full * (1 - draw / 2), min(retry_after_s, LONGEST_WAIT_S))
-
-
-def without_address(detail: str, address: str | None) -> str:
-    """Return a peer's words without the address that they repeat: they are kept longer, and by others, than the action.
-
-    Examples
-    --------
-    >>> without_address("550 5.1.1 <Sara@shop.example>: no such user", "sara@shop.example")
-    '550 5.1.1 <…>: no such user'
-    """
-    return re.sub(re.escape(address), "…", detail, flags=re.IGNORECASE) if address else detail
 
 
 class RateLimit:
@@ -219,7 +207,7 @@ class Courier:
         log.warning("not delivered", channel=self.channel, action_id=delivery.action["id"], code=error.code)
         letter = letter_of(
             code=error.code,
-            detail=without_address(str(error), delivery.action["address"]),
+            detail=str(error),
             channel=self.channel,
             topic=delivery.topic,
             partition=delivery.partition,
@@ -236,8 +224,7 @@ class Courier:
         What was sent is settled before it is reported, so that it is never sent again; what was not sent is reported
         first, so that a crash between the two cannot hide it.
         """
-        said = None if detail is None else without_address(detail, delivery.action["address"])
-        settled = Settled(event, delivery.now_ms(self._wall_ms()), said)
+        settled = Settled(event, delivery.now_ms(self._wall_ms()), detail)
         if report_first:
             await self._report(delivery, settled)
         await self._lasting(lambda: self._claims.settle(delivery.action["id"], settled))

@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from connectors.outbound.channels import load
-from connectors.outbound.claims import Claims
+from connectors.outbound.claims import Claims, window_ms
 from connectors.outbound.consumer import ChannelConsumer
 from connectors.outbound.courier import Courier
 from connectors.outbound.outcomes import Writer
@@ -70,7 +70,7 @@ async def run(
     around = Surroundings(settings, redis)
     connectors = {name: connector(name, channels[name], around) for name in names}
     writer = Writer(settings)
-    claims = Claims(redis, settings.topic_prefix)
+    claims = Claims(redis, settings.topic_prefix, window_ms=window_ms(settings.kept_ms()["actions"]))
     couriers = {name: Courier(name, connectors[name], channels[name], claims=claims, writer=writer) for name in names}
     consumers = [ChannelConsumer(settings, name, couriers[name], writer) for name in names]
     server = await metrics.serve(

@@ -26,7 +26,7 @@ from streams.core.ceiling import keep_below
 from streams.core.customer import Brain, Effects, observe, pass_time
 from streams.core.errors import ErasedError, SignalError
 from streams.core.golden_record import merge, moment_of
-from streams.core.links import Deliver, Event, Forgotten, Merged, Message, Rule, Step, from_wire
+from streams.core.links import Deliver, Event, Forgotten, Merged, Message, Parted, Rule, Step, from_wire
 from streams.core.near.carding import recard
 from streams.core.profile import profile_of
 from streams.core.state import Erased, NodeRecord, Root
@@ -124,6 +124,8 @@ class _Run:
         self.agent.tally.batch(self.effects, self.events, self.noted, self.failures)
         return Result(
             changes={key: self.records[key] for key in self.changed},
+            # What was written of the whole must not outlive a part of it that is erased one day.
+            renew={event.customer for event in self.events if isinstance(event, Parted)},
             outputs=outputs,
             failures=self.failures,
             stream_ms=self.stream_ms,

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from connectors.outbound.channels import Inbox
 from connectors.outbound.claims import Claims
-from schemas.topics import signals
+from connectors.outbound.delivery import Delivery
+from connectors.outbound.inbox import InboxConnector
+from connectors.serve.keys import ViewKeys
+from schemas.topics import DEAD_LETTERS, signals
 from tests.peers.delivery import Bench, action, delivering, eventually, open_bench, smtp
 from tests.peers.smtp import relay
 
@@ -112,9 +116,59 @@ async def test_a_relay_that_goes_silent_after_the_text(bench: Bench, tmp_path: P
         assert len({taken.message["Message-ID"] for taken in peer.seen}) == 1
 
 
+async def test_nothing_is_delivered_to_who_was_erased(bench: Bench, tmp_path: Path) -> None:
+    """What waits ends, also in the middle of its tries: not sent, not reported, no dead letter that would hold it."""
+    view = ViewKeys(bench.settings.topic_prefix)
+    gone, later, other = (action(n)["customer"] for n in (1, 2, 3))
+    await bench.redis.set(view.erased(gone), "r1")
+    async with relay() as peer:
+        peer.on_recipient = lambda address: "451 4.3.0 later" if address.startswith("sara2@") else "250 2.1.5 ok"
+        bench.put(action(1), action(1, "web"), action(2), action(3))
+        channels = {"email": smtp(peer), "web": {"kind": "inbox"}}
+        async with delivering(bench, tmp_path / "c.yaml", channels):
+            await eventually(lambda: peer.refused >= 1 and bench.outcomes() == {"3": "delivered"})
+            await bench.redis.set(view.erased(later), "r2")
+            await eventually(lambda: settled(bench, 2, "d|erased|"))
+            await eventually(lambda: settled(bench, 1, "d|erased|"))
+    assert [taken.recipient for taken in peer.taken] == ["sara3@shop.example"]
+    assert bench.outcomes() == {"3": "delivered"}
+    assert bench.letters() == []
+    assert [key async for key in bench.redis.scan_iter(f"{bench.settings.topic_prefix}inbox*")] == []
+    assert other != gone
+
+
+async def settled(bench: Bench, number: int, how: str) -> bool:
+    """Say whether an action has come to its end in this way."""
+    return how in str(await bench.redis.get(f"{bench.settings.topic_prefix}deliver:{action(number)['id']}"))
+
+
+async def test_a_message_never_follows_an_erasure_into_the_inbox(bench: Bench) -> None:
+    """Between the look and the store the customer may be erased: the store looks itself."""
+    mine = action(1, "web")
+    await bench.redis.set(ViewKeys(bench.settings.topic_prefix).erased(mine["customer"]), "r1")
+    connector = InboxConnector(Inbox(kind="inbox"), bench.redis, bench.settings.topic_prefix)
+    await connector.send(Delivery(mine, "actions.web", 0, 0, mine["decided_at_ms"], None, b""))
+    assert [key async for key in bench.redis.scan_iter(f"{bench.settings.topic_prefix}inbox*")] == []
+
+
+async def test_what_a_peer_says_is_kept_without_the_address(bench: Bench, tmp_path: Path) -> None:
+    """Relays repeat whom they refuse: neither Redis nor the outcome keeps it."""
+    async with relay() as peer:
+        peer.on_recipient = lambda address: f"550 5.1.1 <{address.upper()}> no such user"
+        bench.put(action(1))
+        async with delivering(bench, tmp_path / "c.yaml", {"email": smtp(peer)}):
+            await eventually(lambda: bench.outcomes() == {"1": "bounced"})
+    (outcome,) = bench.read(signals("outcome"), "signal")
+    (letter,) = bench.read(DEAD_LETTERS, "dead_letter")
+    held = str(await bench.redis.get(f"{bench.settings.topic_prefix}deliver:{action(1)['id']}"))
+    for said in (outcome["outcome"]["detail"], letter["detail"], held):
+        assert "550 5.1.1" in said
+        assert "sara1@" not in said.lower()
+
+
 async def test_a_dead_holder_in_the_middle_of_sending(bench: Bench, tmp_path: Path) -> None:
     """A claim whose time ran out: e-mail is not sent again, the inbox stores it."""
-    claims = Claims(bench.redis, bench.settings.topic_prefix)
+    claims = Claims(bench.redis, bench.settings.topic_prefix, window_ms=60_000)
     for number in (1, 2):
         await claims.claim(action(number)["id"], "dead", 0.05)
     async with relay() as peer:

@@ -290,6 +290,9 @@ ENDPOINTS = {
     "explain": ("GET", "/v1/identity/explain?one=user_id:a&other=user_id:b"),
     "rule": ("POST", "/v1/identity/rulings"),
     "ruling": ("GET", f"/v1/identity/rulings/{'0' * 32}"),
+    "erase": ("POST", "/v1/privacy/erasures"),
+    "erasure": ("GET", f"/v1/privacy/erasures/{'0' * 32}"),
+    "export": ("POST", "/v1/privacy/exports"),
 }
 _LOOKS = {"lookup", "lookup by id", "identity", "identity by id", "explain"}
 RIGHTS = {
@@ -297,10 +300,11 @@ RIGHTS = {
     "read": _LOOKS,
     "agent": _LOOKS | {"ruling"},
     "operator": _LOOKS | {"ruling", "rule"},
+    "privacy": {"erase", "erasure", "export"},
 }
 
 
-@pytest.mark.parametrize("role", ["write", "read", "agent", "operator", "admin"])
+@pytest.mark.parametrize("role", ["write", "read", "agent", "operator", "privacy", "admin"])
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_roles_and_endpoints(door: Door, role: str, endpoint: str) -> None:
     """Deny by default: what a role may not is 403, what it may is anything else."""

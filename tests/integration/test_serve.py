@@ -12,6 +12,7 @@ import pytest
 import redis
 from confluent_kafka import Producer
 
+from connectors.outbound.inbox import keys_of
 from connectors.serve.keys import RULING, RULING_LASTS_S, ViewKeys
 from connectors.serve.materialiser import Materialiser
 from connectors.serve.metrics import LAG_RECORDS
@@ -219,6 +220,38 @@ def test_what_is_no_ruling_costs_only_itself(bench: Bench) -> None:
     assert bench.until(lambda: bench.client.hlen(bench.keys.ruling("good")) == 2)
     keys = [key for key in bench.client.scan_iter(f"{bench.prefix}*") if b"ruling:" in key]
     assert keys == [bench.keys.ruling("good").encode()]
+
+
+def test_an_erasure_takes_along_what_waits_for_the_customer(bench: Bench) -> None:
+    """Messages in the inboxes of every id that the customer ever had go; marks stay; a stranger's inbox stays."""
+    customer, former, other = ((n).to_bytes(16, "big") for n in (1, 2, 3))
+    for node in (customer, former, other):
+        for channel in ("web", "app"):
+            index, bodies = keys_of(bench.prefix, channel, node.hex())
+            bench.client.zadd(index, {"m1": 1})
+            bench.client.hset(bodies, "m1", "dear Sara")
+    key, told = _merge("erased", 1, 2, "r1")
+    record = codec_of("merge").decode(told) | {"nodes": [customer, former]}
+    bench.put(MERGES, key, codec_of("merge").encode(record))
+    assert bench.until(lambda: bench.client.get(bench.keys.erased(former)) == b"r1")
+    assert bench.client.get(bench.keys.erased(customer)) == b"r1"
+    assert bench.client.get(bench.keys.erased(other)) is None
+    waiting = {key.decode() for key in bench.client.scan_iter(f"{bench.prefix}inbox:*")}
+    assert waiting == {name for channel in ("web", "app") for name in keys_of(bench.prefix, channel, other.hex())}
+    assert bench.client.ttl(bench.keys.erased(former)) == -1, "a mark is for ever"
+
+
+def test_a_ruling_that_a_worker_repeats_does_not_replace_the_operators(bench: Bench) -> None:
+    """An erasure is shown as it was ruled, not as it was repeated for the customer's other identifiers."""
+    key, raw = _ruling("r1", 9)
+    first = codec_of("ruling").decode(raw) | {"kind": "erase", "other": b""}
+    bench.put(RULINGS, key, codec_of("ruling").encode(first))
+    other = (8).to_bytes(16, "big")
+    bench.put(RULINGS, other, codec_of("ruling").encode(first | {"node": other, "other": key, "by": "sada"}))
+    last = bench.keys.position(RULINGS)
+    assert bench.until(lambda: sum(map(int, bench.client.hvals(last))) >= 2)
+    shown = orjson.loads(bench.client.hget(bench.keys.ruling("r1"), RULING) or b"")
+    assert (shown["node"], shown["by"]) == (key.hex(), "op")
 
 
 def test_former_ids_lead_to_who_is_there_now(bench: Bench) -> None:

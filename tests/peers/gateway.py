@@ -112,7 +112,7 @@ def gateway(kafka: str, redis: str, prefix: str, folder: Path, **settings: str) 
         folder / "keys.json",
         folder / "gateway.log",
     )
-    roles: tuple[keys.Role, ...] = ("write", "read", "agent", "operator", "admin")
+    roles: tuple[keys.Role, ...] = ("write", "read", "agent", "operator", "privacy", "admin")
     for role in roles:
         door.keys[role] = keys.add(door.key_file, role, role, now_ms=1)
     spec = ProcessSpec(

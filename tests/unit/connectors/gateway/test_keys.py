@@ -76,6 +76,8 @@ def test_no_role_but_admin_has_all() -> None:
     assert RIGHTS["read"] == {"lookup"}
     assert "collect" not in RIGHTS["agent"]
     assert [role for role, rights in RIGHTS.items() if "rule" in rights] == ["operator", "admin"]
+    assert [role for role, rights in RIGHTS.items() if "privacy" in rights] == ["privacy", "admin"]
+    assert RIGHTS["privacy"] == {"privacy"}
 
 
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,9 @@ def test_alone_and_suspended() -> None:
 def test_reasons_are_those_of_the_protocol() -> None:
     """Each reason for which a ruling is void has its words: the protocol's own sources name no other."""
     core = Path(__file__).parents[4] / "streams" / "core"
-    text = "".join((core / name).read_text() for name in ("split.py", "handshake.py", "turn.py", "identity.py"))
+    text = "".join(
+        (core / name).read_text() for name in ("split.py", "handshake.py", "turn.py", "identity.py", "cuts.py")
+    )
     assert [reason for reason in VOID if f'"{reason}"' not in text] == []
     assert set(KINDS) == {"cut", "split", "merge", "release", "different"}
 
