@@ -173,7 +173,8 @@ _TABLE: tuple[Topic, ...] = (
         "blocking key, hashed, 16 bytes; the pair's id of what is taught",
         "customers",
         retention_ms=DAY_MS,  # read within seconds; it holds names and addresses
-        doc="What near matches compare.",
+        doc="What near matches compare; what was read is deleted by the workers.",
+        segment_ms=HOUR_MS,
     ),
     Topic(
         MATCHES,

@@ -179,7 +179,7 @@ def run_worker(settings: Settings) -> int:
         async def make_ready_to_learn() -> None:
             await _preload_when_learning(app.lane)
 
-        purge = Purge(connection, app.lane.committed, [settings.topic(topics.INBOX)])
+        purge = Purge(connection, app.lane.committed, [settings.topic(topics.INBOX), settings.topic(topics.CARDS)])
         beside = [serve_metrics, make_ready_to_learn, purge.run, *([tick] if settings.tick_s else [])]
         return run(app, beside=beside)
 

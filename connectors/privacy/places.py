@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from schemas.topics import (
+    CARDS,
     CUSTOMERS_CHANGELOG,
     DAY_MS,
     DEAD_LETTERS,
@@ -16,6 +17,8 @@ from schemas.topics import (
     HOUR_MS,
     IDENTITIES,
     INBOX,
+    NEAR_CHANGELOG,
+    NEAR_VAULT,
     PROFILES,
     TOPICS,
     VAULT,
@@ -63,6 +66,9 @@ def places(kept_ms: Mapping[str, int]) -> list[Place]:
         Place(
             INBOX, "messages between nodes: unreadable within 30 s, on disk until the segment ends", HOUR_MS + _LOOK_MS
         ),
+        Place(CARDS, "names and addresses: deleted in 30 s, on disk until their segment ends", HOUR_MS + _LOOK_MS),
+        Place(NEAR_CHANGELOG, "sealed bytes whose secret is destroyed", by_compaction(NEAR_CHANGELOG)),
+        Place(NEAR_VAULT, "the secret, wrapped, until compacted", by_compaction(NEAR_VAULT)),
         Place("Redis, state stores", "that these hashes were erased", 0),
     ]
     return sorted(found, key=lambda place: -place.gone_after_ms)
