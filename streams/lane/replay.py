@@ -53,11 +53,12 @@ class _Reading(NamedTuple):
 
 @dataclass(slots=True)
 class _Chunk:
-    """What one call read of one partition: the last write per key, and its due time where one lies beside it."""
+    """What one call read of one partition: the last write per key, and its due time where the stage has timers."""
 
     changes: dict[bytes, bytes | None] = field(default_factory=dict)
     due: dict[bytes, int | None] = field(default_factory=dict)
     last: int = NOTHING_REFLECTED
+    dated: bool = False
 
     def put_into(self, source: Source) -> None:
         """Write to store and timers."""
@@ -166,9 +167,10 @@ def _read_chunk(consumer: Consumer, left: dict[tuple[str, int], _Reading], progr
         if key is not None:
             chunk = chunks.get(at)
             if chunk is None:
-                chunk = chunks[at] = _Chunk()
+                chunk = chunks[at] = _Chunk(dated=at in left and left[at].source.undated is not None)
             value = chunk.changes[key] = message.value()
-            note(chunk.due, key, value, message.headers() or ())
+            if chunk.dated:
+                note(chunk.due, key, value, message.headers() or ())
             chunk.last = message.offset()
     for at, chunk in chunks.items():
         if at in left:

@@ -6,6 +6,7 @@ have begun are Python objects in a heap.
 
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
+from itertools import islice
 
 from streams.lane.due import from_bytes, to_bytes
 from streams.lane.packed import PackedMap
@@ -13,6 +14,8 @@ from streams.lane.packed import PackedMap
 # An hour: timers reach weeks ahead, so there are a few hundred hours, each with a few thousand keys of a million.
 _HOUR_MS = 3_600_000
 _DUE_BYTES = 8
+# A store's timers are taken in so many at once: of a million, no list as long lies beside them.
+_CHUNK = 10_000
 # Before anything was due.
 _NEVER = -(2**62)
 
@@ -44,11 +47,13 @@ class Timers:
         return len(self._due_at)
 
     def rebuild(self, due: Iterable[tuple[bytes, int]]) -> None:
-        """Start anew from all keys that have a timer."""
-        due = list(due)
+        """Start anew from all keys that have a timer, each once."""
         self._begin()
-        for key, at in due:
-            self.set(key, at)
+        due = iter(due)
+        while chunk := list(islice(due, _CHUNK)):
+            self._due_at.set_all({key: to_bytes(at) for key, at in chunk})
+            for key, at in chunk:
+                self._enter(key, at)
 
     def set(self, key: bytes, due_ms: int | None) -> None:
         """Set, move or (None) remove the timer of a key."""
@@ -59,7 +64,7 @@ class Timers:
             self._enter(key, due_ms)
             if self._lines > 64 and self._lines > 4 * len(self._due_at):
                 # Entries that moved stay until they come up; three of four being dead is enough.
-                self.rebuild((key, from_bytes(raw)) for key, raw in self._due_at.items())
+                self.rebuild([(key, from_bytes(raw)) for key, raw in self._due_at.items()])
 
     def set_all(self, due: Mapping[bytes, int | None]) -> None:
         """Set, move or remove many timers, as recovery finds them."""
