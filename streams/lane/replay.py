@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from streams.lane.config import LaneConfig
 from streams.lane.due import note
@@ -59,6 +59,13 @@ class _Chunk:
     due: dict[bytes, int | None] = field(default_factory=dict)
     last: int = NOTHING_REFLECTED
     dated: bool = False
+
+    def add(self, key: bytes, message: Message) -> None:
+        """Take in a record."""
+        value = self.changes[key] = message.value()
+        if self.dated:
+            note(self.due, key, value, message.headers() or ())
+        self.last = message.offset()
 
     def put_into(self, source: Source) -> None:
         """Write to store and timers."""
@@ -168,10 +175,7 @@ def _read_chunk(consumer: Consumer, left: dict[tuple[str, int], _Reading], progr
             chunk = chunks.get(at)
             if chunk is None:
                 chunk = chunks[at] = _Chunk(dated=at in left and left[at].source.undated is not None)
-            value = chunk.changes[key] = message.value()
-            if chunk.dated:
-                note(chunk.due, key, value, message.headers() or ())
-            chunk.last = message.offset()
+            chunk.add(key, message)
     for at, chunk in chunks.items():
         if at in left:
             chunk.put_into(left[at].source)
