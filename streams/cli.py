@@ -41,6 +41,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("identity cut", "connectors.operate.command:cut"),
     Command("identity merge", "connectors.operate.command:merge"),
     Command("identity release", "connectors.operate.command:release"),
+    Command("identity review", "connectors.operate.review_command:review"),
     Command("identity ruling", "connectors.operate.command:ruling"),
     Command("identity check", "streams.identity_command:check"),
     Command("rules check", "streams.rules_command:check"),

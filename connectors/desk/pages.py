@@ -11,12 +11,14 @@ import jinja2
 from aiohttp import web
 
 from connectors.desk.locale import LANGUAGES, Language, Locale, zone_of
+from connectors.desk.perhaps import others
 from connectors.desk.present import page
 from connectors.desk.session import COOKIE, LASTS_S, Sessions
 from connectors.gateway.access import Access
 from connectors.gateway.customers import Lookup, node_of
 from connectors.gateway.keys import Key
 from connectors.gateway.refusal import Refusal
+from connectors.gateway.reviews import Queue
 from connectors.operate.told import rulings_of
 from schemas.identifiers import NODE_BYTES, IdentifierError
 
@@ -50,12 +52,14 @@ class Desk:
     ----------
     access : keys and rates
     lookup : profiles
+    queue : who may be the same person
     secret : signs sessions
     secure : the world reaches us over TLS only: the cookie says so
     """
 
-    def __init__(self, access: Access, lookup: Lookup, *, secret: bytes, secure: bool) -> None:
+    def __init__(self, access: Access, lookup: Lookup, queue: Queue, *, secret: bytes, secure: bool) -> None:
         self._access = access
+        self._queue = queue
         self._lookup = lookup
         # Kinds tried for a text that is neither an address nor a number, strongest first.
         self._tried = tuple(kind for kind in lookup.kinds if kind not in {"email", "phone"})
@@ -189,14 +193,16 @@ class Desk:
         if profile is None:
             return self._render(request, "search.html", status=404, focus=True, message="nobody")
         shown = page(profile, self._locale(request), await self._rulings(profile))
-        return self._render(request, "customer.html", focus=False, hex=profile["customer"], **shown)
+        perhaps = await self._perhaps(request, profile)
+        return self._render(request, "customer.html", focus=False, hex=profile["customer"], perhaps=perhaps, **shown)
 
     async def _live(self, request: web.Request) -> web.Response:
         profile = await self._lookup.by_node(node_of(request.match_info["hex"]))
         if profile is None:
             raise Refusal(404, "not-found", "no customer is known by this")
         rulings = await self._rulings(profile)
-        response = self._render(request, "live.html", **page(profile, self._locale(request), rulings))
+        perhaps = await self._perhaps(request, profile)
+        response = self._render(request, "live.html", perhaps=perhaps, **page(profile, self._locale(request), rulings))
         tag = f'"{sha256(response.body).hexdigest()[:24]}"' if isinstance(response.body, bytes) else ""
         if tag and request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers={**_HEADERS, "ETag": tag})
@@ -210,9 +216,19 @@ class Desk:
         except Refusal:
             return {}
 
+    async def _perhaps(self, request: web.Request, profile: dict[str, Any]) -> list[tuple[str, str, str]]:
+        """Return whom a near match says that this may be: customer, name, probability; nobody without Redis."""
+        try:
+            found = await self._queue.concerning([member["node"] for member in profile["members"]])
+        except Refusal:
+            return []
+        return others(found, profile["customer"], self._locale(request))
+
     def _render(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
         locale = self._locale(request)
-        named = {"signed_in": True, "focus": False, "locale": locale, "w": locale.word, **values}
+        key = self._key(request) if values.get("signed_in", True) else None
+        rules = key is not None and key.may("rule")
+        named = {"signed_in": True, "rules": rules, "focus": False, "locale": locale, "w": locale.word, **values}
         text = self._templates.get_template(template).render(named)
         response = web.Response(body=text.encode(), status=status, content_type="text/html", charset="utf-8")
         response.headers.update(_HEADERS)
@@ -224,6 +240,9 @@ class Desk:
         language = _language(request)
         zone = request.query.get("tz") or unquote(request.cookies.get("desk_zone", "")[:96])
         return Locale(language, zone_of(zone, language), time.time_ns() // 1_000_000)
+
+    # For the pages beside these.
+    signed_in, key, render, locale = _signed_in, _key, _render, _locale
 
 
 def _why(refusal: Refusal) -> str:

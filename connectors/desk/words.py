@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from connectors.desk.identity_words import IDENTITY_WORDS
+from connectors.desk.review_words import REVIEW_WORDS
 
 WORDS: Mapping[str, tuple[str, str, str]] = {
     **IDENTITY_WORDS,
+    **REVIEW_WORDS,
     # the page itself
     "customer desk": ("Customer desk", "میز مشتری", "مكتب العملاء"),
     "find": ("Find", "جستجو", "بحث"),

@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from connectors.desk.pages import Desk
+from connectors.desk.reviews import ReviewPages
 from connectors.gateway.accept import Acceptance
 from connectors.gateway.access import Access
 from connectors.gateway.app import Doors, build
@@ -18,6 +19,7 @@ from connectors.gateway.identity import Identity
 from connectors.gateway.keys import Key, KeyRing, hash_of, path_of
 from connectors.gateway.privacy import Privacy
 from connectors.gateway.producer import SignalProducer
+from connectors.gateway.reviews import Queue, Reviews
 from connectors.gateway.stubs import Stubs
 from connectors.gateway.webhooks import Webhooks, load_sources
 from connectors.outbound.inbox_http import add_routes as add_inbox
@@ -149,11 +151,14 @@ def _application(
     )
     version = importlib.metadata.version("sada")
     secure = (settings.public_url or "").startswith("https://")
-    desk = Desk(access, lookup, secret=settings.secret("node_key"), secure=secure)
+    queue = Queue(client, ViewKeys(settings.topic_prefix), lookup, producer, codecs)
+    desk = Desk(access, lookup, queue, secret=settings.secret("node_key"), secure=secure)
     doors: list[Doors] = [Collector(access, acceptance), Stubs(access, version), webhooks, Customers(access, lookup)]
     doors += [
         Identity(access, lookup, producer, codecs),
         Privacy(access, lookup, producer, codecs, settings.kept_ms()),
+        Reviews(access, queue),
+        ReviewPages(desk, queue),
         desk,
     ]
     app = build(access, doors)

@@ -88,7 +88,7 @@ def explain(one: One, other: Other, *, show: Show = False) -> None:
         for line in explained(found, profiles, session.rulings(id_ for id_ in told if id_), show=show):
             typer.echo(line)
 
-    _with_session(run)
+    with_session(run)
 
 
 def ruling(
@@ -107,7 +107,7 @@ def ruling(
             typer.echo(f"{told['kind']} by {told['by']}: {told['reason']}")
         _tell(told)
 
-    _with_session(run)
+    with_session(run)
 
 
 def _rule(kind: str, one: str, other: str, reason: str, by: str | None, *, yes: bool, show: bool, wait: float) -> None:
@@ -141,7 +141,7 @@ def _rule(kind: str, one: str, other: str, reason: str, by: str | None, *, yes: 
             raise typer.Exit(EXIT_PENDING)
         _tell(told)
 
-    _with_session(run)
+    with_session(run)
 
 
 def _tell(told: Mapping[str, Any]) -> None:
@@ -163,7 +163,8 @@ def _known(session: "Session", node: bytes, place: str) -> "Profile":
     return profile
 
 
-def _with_session(run: "Callable[[Session], None]") -> None:
+def with_session(run: "Callable[[Session], None]") -> None:
+    """Run a command and turn what goes wrong into its words and exit code."""
     from connectors.operate.rulings import RulingError  # noqa: PLC0415 - `sada --help` must not wait for it
     from connectors.operate.session import AwayError, Session  # noqa: PLC0415
     from schemas.identifiers import IdentifierError  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """What the command line opens: identifiers to nodes, the view in Redis, and a producer that waits for Kafka."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -9,6 +9,7 @@ import redis
 from confluent_kafka import KafkaException, Producer
 
 from connectors.operate.graph import Profile
+from connectors.operate.reviews import Review, review_of, standing
 from connectors.operate.rulings import Ruling, outcome_of, to_kafka
 from connectors.serve.keys import ViewKeys
 from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError, node_of_hex
@@ -81,6 +82,34 @@ class Session:
             if told is not None:
                 found[id_] = told
         return found
+
+    def reviews(self, limit: int) -> Iterator[tuple[Mapping[str, Any], Review]]:
+        """Yield open questions of near matches, the most probable first; each is read when it is asked for.
+
+        Raises
+        ------
+        AwayError
+            when Redis does not answer
+        """
+        try:
+            found: Any = self._redis.zrevrange(self._keys.matches, 0, limit - 1)
+        except redis.RedisError as error:
+            raise _redis_away(error) from None
+        for id_ in found:
+            asked = self.review(id_.decode())
+            if asked is not None:
+                yield asked
+
+    def review(self, id_: str) -> tuple[Mapping[str, Any], Review] | None:
+        """Return an open pair and its question; None when it is settled or never was."""
+        raw = self._get(self._keys.match(id_))
+        if raw is None:
+            return None
+        match: dict[str, Any] = orjson.loads(raw)
+        one, other = (self.profile(bytes.fromhex(match[side])) for side in ("node", "other"))
+        if one is None or other is None or not standing(one, other):
+            return None
+        return match, review_of(match, one, other)
 
     def produce(self, ruling: Ruling) -> None:
         """Give a ruling to Kafka and wait until it is kept.

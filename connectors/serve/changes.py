@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 from connectors.outbound.inbox import CHANNELS, keys_of
 from connectors.serve.keys import RULING, ViewKeys, outcome_field, profile_json, record_json
 from schemas.identifiers import NODE_BYTES
-from schemas.topics import IDENTITIES, MERGES, PROFILES, RULINGS
+from schemas.topics import IDENTITIES, MATCHES, MERGES, PROFILES, RULINGS
 from schemas.wire import WireError
 
 # A value of the topic to the record that it holds; raises WireError.
 Decode = Callable[[bytes], Mapping[str, Any]]
 
-# What deletes a key.
+# What deletes a key, and a member of a sorted set.
 GONE = b""
+GONE_SCORE = "gone"
 
 # The kinds of ruling and of news that are an erasure.
 ERASE, ERASED = "erase", "erased"
@@ -29,11 +30,15 @@ MAX_RULING_ID = 64
 
 
 class Change(NamedTuple):
-    """A key of the view and its new value; with a field it is one field of a hash that lasts ``RULING_LASTS_S``."""
+    """A key of the view and its new value; with a field it is one field of a hash that lasts ``RULING_LASTS_S``.
+
+    With a ``score`` the field is a member of a sorted set; ``GONE_SCORE`` takes it out.
+    """
 
     key: str
     value: bytes
     field: str = ""
+    score: str = ""
 
 
 class Bad(NamedTuple):
@@ -99,13 +104,26 @@ def _forgotten(keys: ViewKeys, merge: Mapping[str, Any]) -> Iterator[Change]:
     """Yield what an erasure leaves of a customer: marks on its nodes, each of which may have had an inbox once."""
     for node in merge["nodes"]:
         yield Change(keys.erased(node), merge["ruling"].encode())
+        yield Change(keys.alike(node.hex()), GONE)
         for channel in CHANNELS:
             yield from (Change(key, GONE) for key in keys_of(keys.prefix, channel, node.hex()))
 
 
+def _match(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> list[Change]:
+    """Return a pair's place in the review queue, while it is open; what is settled is in merges, for who asks."""
+    match = decode(_present(MATCHES, value))
+    id_, is_open = match["id"].hex(), match["state"] == "open"
+    score = repr(match["match"]) if is_open else GONE_SCORE
+    sets = [keys.matches, *(keys.alike(match[side].hex()) for side in ("node", "other"))]
+    return [
+        Change(keys.match(id_), record_json(match) if is_open else GONE),
+        *(Change(each, GONE, id_, score) for each in sets),
+    ]
+
+
 def _present(topic: str, value: bytes | None) -> bytes:
     if value is None:
-        raise WireError("no-value", f"{topic} is not compacted: a record without a value says nothing")
+        raise WireError("no-value", f"a record of {topic} without a value says nothing")
     return value
 
 
@@ -115,12 +133,13 @@ def _key_of(keys: ViewKeys, ruling: str) -> str:
     return keys.ruling(ruling)
 
 
-_COMPACTED = frozenset({PROFILES, IDENTITIES})
+_COMPACTED = frozenset({PROFILES, IDENTITIES, MATCHES})
 _WRITERS: Mapping[str, Callable[[ViewKeys, bytes, bytes | None, Decode], list[Change]]] = {
     PROFILES: _profile,
     IDENTITIES: _identity,
     RULINGS: _ruling,
     MERGES: _merge,
+    MATCHES: _match,
 }
 
 # What the view is made of.

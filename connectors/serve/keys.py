@@ -5,6 +5,9 @@
 ``Pnode:<hex>``          text   hex of the customer that a node belongs to
 ``Perased:<hex>``         text   id of the ruling that erased a node's customer; for ever
 ``Pruling:<id>``         hash   an operator's ruling, and what came of it (see ``RULING``); for ``RULING_LASTS_S``
+``Pmatch:<id>``          text   an open pair of near matches, JSON (match.avsc); gone as soon as it is settled
+``Pmatches``             zset   ids of open pairs by probability: the review queue
+``Palike:<hex>``         zset   a node's open pairs
 ``Pposition:<topic>``    hash   partition → next offset to apply: what the rest reflects
 =======================  =====  =============================================================
 
@@ -41,6 +44,9 @@ class ViewKeys:
         self._node = f"{prefix}node:"
         self._erased = f"{prefix}erased:"
         self._ruling = f"{prefix}ruling:"
+        self._match = f"{prefix}match:"
+        self._alike = f"{prefix}alike:"
+        self.matches = f"{prefix}matches"
         self._position = f"{prefix}position:"
 
     def profile(self, customer: bytes) -> str:
@@ -58,6 +64,14 @@ class ViewKeys:
     def ruling(self, ruling: str) -> str:
         """Return where a ruling and what came of it are."""
         return self._ruling + ruling
+
+    def match(self, pair: str) -> str:
+        """Return where an open pair is, by its id in hex."""
+        return self._match + pair
+
+    def alike(self, node: str) -> str:
+        """Return where a node's open pairs are, by its hex."""
+        return self._alike + node
 
     def position(self, topic: str) -> str:
         """Return where a topic's positions are; the topic without prefix."""

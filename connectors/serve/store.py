@@ -12,7 +12,8 @@ from connectors.serve.keys import RULING_LASTS_S, ViewKeys
 # by a process that was here earlier or at the same time. All of it or nothing: Redis runs a script alone.
 #   KEYS[1] positions, KEYS[2..] keys to set or, with an empty value, to delete; with a field, hashes
 #   ARGV[1] partition, ARGV[2] first offset of the batch, ARGV[3] next offset, ARGV[4] 1 when the reader began at the
-#   topic's beginning, ARGV[5] seconds that a hash lasts, ARGV[6..] a value and a field for each key
+#   topic's beginning, ARGV[5] seconds that a hash lasts, ARGV[6..] a value, a field and a score for each key: with a
+#   score the field is a member of a sorted set, with the score 'gone' no longer
 # Answers the position afterwards; -1 when the batch would leave a gap (Redis lost what came before).
 _APPLY = """
 local at = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '-1')
@@ -21,8 +22,10 @@ if at >= next then return at end
 if at ~= -1 and at < first then return -1 end
 if at == -1 and ARGV[4] ~= '1' then return -1 end
 for i = 2, #KEYS do
-  local value, field = ARGV[2 * i + 2], ARGV[2 * i + 3]
-  if field ~= '' then
+  local value, field, score = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
+  if score == 'gone' then redis.call('ZREM', KEYS[i], field)
+  elseif score ~= '' then redis.call('ZADD', KEYS[i], score, field)
+  elseif field ~= '' then
     redis.call('HSET', KEYS[i], field, value)
     redis.call('EXPIRE', KEYS[i], ARGV[5])
   elseif value == '' then redis.call('DEL', KEYS[i]) else redis.call('SET', KEYS[i], value) end
@@ -93,7 +96,7 @@ class View:
             keys=[self._keys.position(topic), *(change.key for change in changes)],
             args=[
                 *(span.partition, span.first, span.next, int(span.from_start), RULING_LASTS_S),
-                *(part for change in changes for part in (change.value, change.field)),
+                *(part for change in changes for part in (change.value, change.field, change.score)),
             ],
         )
         if position < 0:

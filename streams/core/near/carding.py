@@ -4,37 +4,17 @@ A facet is what came in through one identifier: one record, as a source wrote it
 merges and splits change no card; two facets of one customer that look alike are told once and found to be one already.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
 from schemas.identifiers import NODE_BYTES
+from schemas.person import person
 from streams.core import ties
 from streams.core.facet_state import Facet
 from streams.core.near.blocking import marked
 from streams.core.near.card import TRAITS, Card, card
 from streams.core.near.messages import Left, Placed
 from streams.core.state import Root
-
-# What sources call the traits of a card, the first that is there counts; dots and capitals are as doors leave them.
-_SPELLED: Mapping[str, tuple[str, ...]] = {
-    "given_name": ("given_name", "first_name", "firstname", "firstName", "forename"),
-    "surname": ("surname", "last_name", "lastname", "lastName", "family_name"),
-    "name": ("name", "full_name"),
-    "birth_date": ("birth_date", "birthday", "date_of_birth", "birthdate", "dob"),
-    "address_1": ("address_1", "address", "street", "address_line1", "address_street", "address.street", "street_name"),
-    "address_2": ("address_2", "address_line2", "address2", "address.line2"),
-    "house_number": ("house_number", "street_number"),
-    "suburb": ("suburb", "city", "town", "address_city", "address.city"),
-    "postcode": (
-        "postcode", "postal_code", "zip", "zip_code", "address_postal_code", "address.postal_code",
-        "address.postalCode", "address_zip", "address.zip",
-    ),
-    "state": ("state", "province", "region", "address_state", "address.state"),
-    "country": ("country", "country_code", "address_country", "address.country"),
-    "phone": ("phone", "mobile", "telephone"),
-    "email": ("email",),
-}  # fmt: skip
-_READ = {spelled: (name, rank) for name, several in _SPELLED.items() for rank, spelled in enumerate(several)}
 
 # Kinds of identifiers that are compared: also those that lead nowhere for a wrong letter.
 _IDENTIFIERS = ("phone", "email")
@@ -47,16 +27,9 @@ def stated(root: Root, node: bytes) -> dict[str, str]:
 
     Phone and e-mail are those that its own signals named, whatever became of the links.
     """
-    traits = root.facets[node].traits
-    found: dict[str, tuple[int, str]] = {}
-    for spelled, trait in traits.items():
-        if spelled in _READ:
-            name, rank = _READ[spelled]
-            if name not in found or rank < found[name][0]:
-                found[name] = (rank, trait.value)
-    if found.keys() <= set(_IDENTIFIERS):
+    read = person({name: trait.value for name, trait in root.facets[node].traits.items()})
+    if read.keys() <= set(_IDENTIFIERS):
         return {}
-    read = {name: value for name, (_, value) in found.items()}
     for kind in _IDENTIFIERS:
         if kind not in read and (named := _named(root, node, kind)):
             read[kind] = named
