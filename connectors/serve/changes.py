@@ -117,6 +117,7 @@ def _match(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> lis
     sets = [keys.matches, *(keys.alike(match[side].hex()) for side in ("node", "other"))]
     return [
         Change(keys.match(id_), record_json(match) if is_open else GONE),
+        Change(keys.matches_since, GONE, id_, str(match["since_ms"]) if is_open else GONE_SCORE),
         *(Change(each, GONE, id_, score) for each in sets),
     ]
 

@@ -7,6 +7,7 @@
 ``Pruling:<id>``         hash   an operator's ruling, and what came of it (see ``RULING``); for ``RULING_LASTS_S``
 ``Pmatch:<id>``          text   an open pair of near matches, JSON (match.avsc); gone as soon as it is settled
 ``Pmatches``             zset   ids of open pairs by probability: the review queue
+``Pmatches:since``       zset   the same by the time at which they were found, epoch ms of stream time
 ``Palike:<hex>``         zset   a node's open pairs
 ``Pposition:<topic>``    hash   partition → next offset to apply: what the rest reflects
 =======================  =====  =============================================================
@@ -47,6 +48,7 @@ class ViewKeys:
         self._match = f"{prefix}match:"
         self._alike = f"{prefix}alike:"
         self.matches = f"{prefix}matches"
+        self.matches_since = f"{prefix}matches:since"
         self._position = f"{prefix}position:"
 
     def profile(self, customer: bytes) -> str:

@@ -17,7 +17,17 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from connectors.serve.changes import SOURCES, changes
 from connectors.serve.keys import ViewKeys
-from connectors.serve.metrics import APPLIED, APPLY_SECONDS, LAG_RECORDS, LAG_SECONDS, REDIS_UP, REFUSED, REWINDS
+from connectors.serve.metrics import (
+    APPLIED,
+    APPLY_SECONDS,
+    LAG_RECORDS,
+    LAG_SECONDS,
+    REDIS_UP,
+    REFUSED,
+    REVIEWS_OLDEST,
+    REVIEWS_OPEN,
+    REWINDS,
+)
 from connectors.serve.store import GapError, Span, View
 from schemas.codecs import Codecs
 
@@ -190,6 +200,9 @@ class Materialiser:
         self._commit(asynchronous=True)
         for place in self._at:
             self._measure(place)
+        waiting, since_ms = self._view.reviews()
+        REVIEWS_OPEN.set(waiting)
+        REVIEWS_OLDEST.set(max(0.0, time.time() - since_ms / 1000) if since_ms else 0.0)
 
     def _commit(self, *, asynchronous: bool) -> None:
         offsets = [TopicPartition(topic, partition, at) for (topic, partition), at in self._at.items() if at > 0]

@@ -15,3 +15,5 @@ APPLY_SECONDS = Histogram(
     "Time to apply a batch of one partition.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0),
 )
+REVIEWS_OPEN = Gauge("sada_reviews_open", "Near matches that wait for a person's answer.")
+REVIEWS_OLDEST = Gauge("sada_reviews_oldest_seconds", "Since when the oldest of them waits; 0 where none does.")

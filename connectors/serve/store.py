@@ -78,6 +78,12 @@ class View:
         """Raise `redis.RedisError` unless Redis answers."""
         self._client.ping()
 
+    def reviews(self) -> tuple[int, int]:
+        """Return how many near matches are open, and since when the oldest is, epoch ms; 0 where none is."""
+        count: Any = self._client.zcard(self._keys.matches)
+        oldest: Any = self._client.zrange(self._keys.matches_since, 0, 0, withscores=True)
+        return count, int(oldest[0][1]) if oldest else 0
+
     def apply(self, topic: str, span: Span, changes: Sequence[Change]) -> int:
         """Apply a batch of one partition and return the position afterwards.
 

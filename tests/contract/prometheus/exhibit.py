@@ -26,7 +26,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "group": ("treated", "control"),
     "hold": ("", "no-consent"),
     "result": ("unauthorised", "accepted"),
-    "stage": ("customers", "learners"),
+    "stage": ("customers", "learners", "near"),
     "status": ("200", "503"),
 }
 

@@ -23,9 +23,10 @@ def match(**fields: Any) -> bytes:
 def test_an_open_pair_is_in_the_queue_and_beside_both() -> None:
     found, bad = changes(MATCHES, [(ID, match())], KEYS, CODEC.decode)
     assert not bad
-    record, *sets = found
+    record, since, *sets = found
     assert record.key == f"t-match:{ID.hex()}"
     assert b'"birth":"same"' in record.value
+    assert (since.key, since.field, since.score) == ("t-matches:since", ID.hex(), "8")
     assert [(each.key, each.field, float(each.score)) for each in sets] == [
         (key, ID.hex(), 0.75) for key in ("t-matches", f"t-alike:{NODE.hex()}", f"t-alike:{OTHER.hex()}")
     ]
@@ -35,7 +36,7 @@ def test_an_open_pair_is_in_the_queue_and_beside_both() -> None:
 def test_a_settled_pair_leaves(state: str) -> None:
     """Also where both states come in one batch: the last word counts."""
     found, _ = changes(MATCHES, [(ID, match()), (ID, match(state=state))], KEYS, CODEC.decode)
-    assert [(each.value, each.score) for each in found] == [(GONE, "")] + 3 * [(GONE, GONE_SCORE)]
+    assert [(each.value, each.score) for each in found] == [(GONE, "")] + 4 * [(GONE, GONE_SCORE)]
 
 
 def test_a_record_without_a_value_is_refused() -> None:
