@@ -69,6 +69,7 @@ def places(kept_ms: Mapping[str, int]) -> list[Place]:
         Place(CARDS, "names and addresses: deleted in 30 s, on disk until their segment ends", HOUR_MS + _LOOK_MS),
         Place(NEAR_CHANGELOG, "sealed bytes whose secret is destroyed", by_compaction(NEAR_CHANGELOG)),
         Place(NEAR_VAULT, "the secret, wrapped, until compacted", by_compaction(NEAR_VAULT)),
+        Place("Redis' files", "older values, until Redis has written them anew: asked for at once", _LOOK_MS),
         Place("Redis, state stores", "that these hashes were erased", 0),
     ]
     return sorted(found, key=lambda place: -place.gone_after_ms)

@@ -122,6 +122,11 @@ def _match(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> lis
     ]
 
 
+def erases(found: Iterable[Change], keys: ViewKeys) -> bool:
+    """Say whether changes tell that somebody was erased."""
+    return any(keys.is_erased(change.key) for change in found)
+
+
 def _present(topic: str, value: bytes | None) -> bytes:
     if value is None:
         raise WireError("no-value", f"a record of {topic} without a value says nothing")

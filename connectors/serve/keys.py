@@ -63,6 +63,10 @@ class ViewKeys:
         """Return where it says that a node was erased."""
         return self._erased + node.hex()
 
+    def is_erased(self, key: str) -> bool:
+        """Say whether a key is a mark of an erasure."""
+        return key.startswith(self._erased)
+
     def ruling(self, ruling: str) -> str:
         """Return where a ruling and what came of it are."""
         return self._ruling + ruling

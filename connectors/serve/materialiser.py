@@ -15,7 +15,7 @@ import redis
 import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from connectors.serve.changes import SOURCES, changes
+from connectors.serve.changes import SOURCES, changes, erases
 from connectors.serve.keys import ViewKeys
 from connectors.serve.metrics import (
     APPLIED,
@@ -28,6 +28,7 @@ from connectors.serve.metrics import (
     REVIEWS_OPEN,
     REWINDS,
 )
+from connectors.serve.rewrite import Rewriter
 from connectors.serve.store import GapError, Span, View
 from schemas.codecs import Codecs
 
@@ -71,6 +72,7 @@ class Materialiser:
     ) -> None:
         self._keys = keys
         self._view = View(client, keys)
+        self._rewriter = Rewriter(client)
         # Both now: where there is a registry, it is asked at the start.
         self._decoders = {name: codecs.of(name).decode for name in SOURCES}
         self._short = {codecs.topic(name): name for name in self._decoders}
@@ -169,6 +171,8 @@ class Materialiser:
             return
         self._at[place] = span.next
         self._fresh.discard(place)
+        if erases(found, self._keys):
+            self._rewriter.note(time.monotonic())
         APPLIED.labels(short).inc(len(group))
         self._measure(place, group[-1].timestamp()[1])
 
@@ -187,6 +191,7 @@ class Materialiser:
     def _check(self) -> None:
         """See that Redis still reflects what was written: it may have been emptied, or restored from a copy."""
         self._checked_s = time.monotonic()
+        self._rewriter.turn(self._checked_s)
         lost = []
         for short in SOURCES:
             positions = self._view.positions(short)

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from deploy.local import jars, kafka, redis, registry
@@ -19,13 +19,13 @@ _ATTEMPTS = 3
 
 
 @contextlib.contextmanager
-def kafka_running(folder: Path) -> Iterator[str]:
-    """Run a broker on free ports; give its bootstrap address."""
+def kafka_running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run a broker on free ports, with settings over ours; give its bootstrap address."""
     cache = jars.cache_folder(folder / "cache")
     with contextlib.ExitStack() as stack:
         for attempt in range(1, _ATTEMPTS + 1):
             port = free_port()
-            spec = kafka.node(folder / "kafka", port=port, controller_port=free_port(), cache=cache)
+            spec = kafka.node(folder / "kafka", port=port, controller_port=free_port(), cache=cache, settings=settings)
             try:
                 stack.enter_context(running(spec, folder / "kafka.log"))
                 break

@@ -241,6 +241,28 @@ def test_an_erasure_takes_along_what_waits_for_the_customer(bench: Bench) -> Non
     assert bench.client.ttl(bench.keys.erased(former)) == -1, "a mark is for ever"
 
 
+def test_redis_writes_its_files_anew_after_an_erasure(kafka: str, tmp_path: Path) -> None:
+    """The append-only file tells every value that was ever set, until then; the mark stays."""
+    port, prefix = free_port(), f"t{uuid.uuid4().hex[:10]}-"
+    folder = tmp_path / "redis"
+
+    def on_disk(text: bytes) -> bool:
+        return any(text in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+    with running(local_redis.server(folder, port=port), tmp_path / "redis.log"):
+        bench = Bench(kafka, f"redis://127.0.0.1:{port}/0", prefix)
+        one = bench.profile(1, updated_at_ms=1)
+        assert bench.until(lambda: bench.seen(one) == 1)
+        assert bench.until(lambda: on_disk(f"profile:{one.hex()}".encode()))
+        bench.put(PROFILES, one, None)
+        key, told = _merge("erased", 1, 1, "r1")
+        bench.put(MERGES, key, codec_of("merge").encode(codec_of("merge").decode(told) | {"nodes": [one]}))
+        assert bench.until(lambda: not on_disk(f"profile:{one.hex()}".encode()), 30)
+        assert bench.client.get(bench.keys.erased(one)) == b"r1"
+        bench.worker.close()
+        bench.client.close()
+
+
 def test_a_ruling_that_a_worker_repeats_does_not_replace_the_operators(bench: Bench) -> None:
     """An erasure is shown as it was ruled, not as it was repeated for the customer's other identifiers."""
     key, raw = _ruling("r1", 9)

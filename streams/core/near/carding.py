@@ -46,7 +46,7 @@ def _named(root: Root, node: bytes, kind: str) -> str:
         for other, member in root.members.items()
         if member.kind == kind and ties.pair(node, other) in root.ties
     )
-    claimed = (c.value for c in root.claims.values() if c.kind == kind and (c.by == node or node in c.also))
+    claimed = (c.value for c in root.claims.values() if c.value and c.kind == kind and node in (c.by, *c.also))
     return min((*tied, *claimed), default="")
 
 
