@@ -158,9 +158,7 @@ def came_of(told: Mapping[str, Any]) -> list[str]:
         elif each["kind"] == "split":
             lines.append(f"Split: {len(each['nodes'])} identifiers are now customer {each['merged']}.")
         elif each["kind"] == "erased":
-            lines.append(
-                f"Erased: customer {each['customer']}, {len(each['nodes'])} identifiers; all are refused from now on."
-            )
+            lines.append(f"Erased: customer {each['customer']}; its {len(each['nodes'])} identifiers are refused now.")
         elif each["kind"] == "merged":
             lines.append(f"Merged: customer {each['merged']} is now part of {each['customer']}.")
         elif each["kind"] == "different":

@@ -58,10 +58,10 @@ def _all(consumer: Any, topics: Sequence[str], read: Callable[[int, int], None])
     consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in bounds])
     open_ = set(bounds)
     while open_:
-        messages = consumer.consume(_AT_ONCE, timeout=_SILENT_S)
-        if not messages:
+        first = consumer.poll(_SILENT_S)
+        if first is None:
             raise SilentError(f"Kafka is silent on {', '.join(sorted({topic for topic, _ in open_}))}: is it running?")
-        for message in messages:
+        for message in (first, *consumer.consume(_AT_ONCE, timeout=0)):
             place = (message.topic(), message.partition())
             if place not in open_:
                 continue

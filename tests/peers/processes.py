@@ -74,8 +74,12 @@ def records(
     *,
     timeout_s: float = 30.0,
     isolation: str = "read_committed",
+    settled_s: float = 0.0,
 ) -> list[Raw]:
-    """Return what lies in a topic once it is enough; fail when it does not come to that."""
+    """Return what lies in a topic once it is enough; fail when it does not come to that.
+
+    ``settled_s``: it is enough only when no more has come for so long.
+    """
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
@@ -90,10 +94,12 @@ def records(
         parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in parts])
         deadline = time.monotonic() + timeout_s
-        while not enough(found):
+        came = time.monotonic()
+        while not enough(found) or time.monotonic() - came < settled_s:
             assert time.monotonic() < deadline, f"{topic}: {len(found)} records after {timeout_s:.0f} s: {found[-3:]}"
             for message in consumer.consume(500, timeout=0.2):
                 assert message.error() is None, message.error()
+                came = time.monotonic()
                 found.append(Raw(message.key(), message.value(), message.partition() or 0, message.offset() or 0))
     finally:
         consumer.close()
