@@ -225,11 +225,11 @@ class _Reader:
         return Blocked(frozenset(exact), tuple(globs))
 
     def near(self) -> NearRules | None:
-        if self._at(("near",)) in ("off", False):
+        if _is_off(self._at(("near",))):
             return None
         told = self.mapping(("near",), ("review", "automatic"))
         review = self.probability(("near", "review"), NearRules().review)
-        if told.get("automatic", "off") in ("off", False):
+        if _is_off(told.get("automatic", False)):
             return NearRules(review)
         automatic = self.probability(("near", "automatic"), 1.0)
         if automatic < review:
@@ -248,6 +248,10 @@ class _Reader:
     def trust(self, path: At) -> SourceTrust:
         self.mapping(path, ("link", "rank"))
         return SourceTrust(self.flag((*path, "link"), default=True), self.number((*path, "rank"), 100, 0))
+
+
+def _is_off(value: object) -> bool:
+    return value is False or value == "off"
 
 
 __all__ = ["DocumentError", "read_rules"]

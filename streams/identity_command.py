@@ -1,9 +1,12 @@
 """``sada identity check``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from schemas.identity_rules import NearRules
 
 
 def check(file: Annotated[Path, typer.Argument(help="Rules in YAML; see deploy/identity.example.yaml.")]) -> None:
@@ -25,3 +28,13 @@ def check(file: Annotated[Path, typer.Argument(help="Rules in YAML; see deploy/i
         typer.echo(str(exc), err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{file}: good. Strongest first: {', '.join(rules.priority)}.")
+    typer.echo(f"Near matches: {_near(rules.near)}")
+
+
+def _near(near: "NearRules | None") -> str:
+    if near is None:
+        return "off. Who typed an identifier wrongly stays two customers; `near: {review: 0.5}` looks for them."
+    asked = f"from {near.review:.0%} on a person is asked"
+    if near.automatic is None:
+        return f"{asked} (`sada identity review`); none is linked without one."
+    return f"{asked}, from {near.automatic:.0%} on they are linked."

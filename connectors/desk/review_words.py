@@ -23,9 +23,9 @@ REVIEW_WORDS: Mapping[str, tuple[str, str, str]] = {
     "review same": ("One person", "یک نفر است", "شخص واحد"),
     "review different": ("Two people", "دو نفرند", "شخصان"),
     "review limit": (
-        "One customer of both would have more than usual of: {}. They are merged all the same.",
-        "با یکی شدن، بیش از معمول می‌شود: {}. با این حال ادغام می‌شوند.",
-        "سيتجاوز الدمج المعتاد من: {}. ومع ذلك يُدمجان.",
+        "One customer of both would have more than usual of: {}. Only your answer can merge them.",
+        "با یکی شدن، بیش از معمول می‌شود: {}. تنها پاسخ شما آنها را ادغام می‌کند.",
+        "سيتجاوز الدمج المعتاد من: {}. إجابتك وحدها تدمجهما.",
     ),
     "review settled": (
         "This question is settled already.",

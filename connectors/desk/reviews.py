@@ -16,6 +16,9 @@ from connectors.operate.rulings import RulingError
 # Questions on one page: what a person answers in ten minutes.
 ON_PAGE = 10
 
+# Signs stay where they are in a page from right to left.
+_LTR = frozenset({"phone", "email"})
+
 
 class Shown(NamedTuple):
     """A question in an agent's language."""
@@ -49,7 +52,10 @@ def shown(review: Review, locale: Locale) -> Shown:
 
 def _row(row: Row, locale: Locale) -> tuple[str, str, str, str, str]:
     agreement = locale.word(f"agrees {row.agreement}") if row.agreement else ""
-    return locale.word(f"trait {row.name}"), plain(row.one, 80), plain(row.other, 80), row.agreement, agreement
+    one, other = plain(row.one, 80), plain(row.other, 80)
+    if row.name in _LTR:
+        one, other = (ltr(each) if each else "" for each in (one, other))
+    return locale.word(f"trait {row.name}"), one, other, row.agreement, agreement
 
 
 def _member(member: Mapping[str, Any], locale: Locale) -> tuple[str, str]:

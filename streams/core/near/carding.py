@@ -61,7 +61,7 @@ def recard(root: Root, node: bytes, hashed: Callable[[str], bytes]) -> list[Plac
 
     Notes
     -----
-    4 us where nothing has changed, about 70 us else.
+    About 20 us where nothing has changed, 200 us with twelve blocks else.
     """
     facet, told = root.facets[node], stated(root, node)
     if not told and not facet.card:

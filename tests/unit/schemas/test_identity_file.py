@@ -1,5 +1,6 @@
 """identity.yaml: the example holds, and what is wrong is named with its line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from schemas.document import DocumentError
 from schemas.identifiers import IdentifierError
 from schemas.identity_file import read_rules
-from schemas.identity_rules import DAY_MS, Bound, IdentityRules
+from schemas.identity_rules import DAY_MS, Bound, IdentityRules, NearRules
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "identity.example.yaml"
 
@@ -59,3 +60,36 @@ def test_a_problem_names_its_place(text: str, said: str) -> None:
     with pytest.raises(DocumentError) as caught:
         read_rules(text)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "near"),
+    [
+        ("", None),
+        ("near: off", None),
+        ("near: {}", NearRules(0.5, None)),
+        ("near: {review: 0.8}", NearRules(0.8, None)),
+        ("near: {review: 0.6, automatic: 0.99}", NearRules(0.6, 0.99)),
+        ("near: {automatic: off}", NearRules(0.5, None)),
+    ],
+)
+def test_near_matches_are_a_choice(told: str, near: NearRules | None) -> None:
+    """Nobody looks without the part, and nobody is linked without a word on it."""
+    assert read_rules(f"version: 1\n{told}").near == near
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("near: {review: 1}", "near.review: must be a probability"),
+        ("near: {review: yes please}", "near.review: must be a probability"),
+        ("near: {automatic: 0}", "near.automatic: must be a probability"),
+        ("near: {automatic: true}", "near.automatic: must be a probability"),
+        ("near: {review: 0.8, automatic: 0.7}", "near.automatic: is below review, 0.8"),
+        ("near: {revue: 0.8}", "did you mean 'review'?"),
+        ("near: 0.5", "near: is not a mapping"),
+    ],
+)
+def test_what_near_matches_are_not(told: str, said: str) -> None:
+    with pytest.raises(DocumentError, match=re.escape(said)):
+        read_rules(f"version: 1\n{told}")
