@@ -1,10 +1,11 @@
 """``sada topics`` against a real broker."""
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from schemas.admin import TopicsError, create_topics
-from schemas.topics import CUSTOMER_SOURCES, TOPICS
+from schemas.topics import CUSTOMER_SOURCES, DAY_MS, TOPICS
+from streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
 
@@ -19,6 +20,20 @@ def test_creates_once(kafka: str, topic_prefix: str) -> None:
     assert set(second.existing) == set(first.created)
     present = AdminClient(connection).list_topics(timeout=10).topics
     assert {len(present[topic_prefix + name].partitions) for name in CUSTOMER_SOURCES} == {3}
+
+
+def test_a_deployment_says_how_long_personal_data_is_kept(kafka: str, topic_prefix: str) -> None:
+    """The settings' days reach the broker, and segments end soon enough that they are kept to."""
+    kept_ms = Settings(signals_days=3, dead_letters_days=2).kept_ms()
+    create_topics({"bootstrap.servers": kafka}, customers=1, prefix=topic_prefix, kept_ms=kept_ms)
+    names = ("signals.web", "dead-letters", "actions.email", "merges")
+    asked = [ConfigResource(ResourceType.TOPIC, topic_prefix + name) for name in names]
+    admin = AdminClient({"bootstrap.servers": kafka})
+    found = {asked.name: future.result() for asked, future in admin.describe_configs(asked).items()}
+    days = {name: int(found[topic_prefix + name]["retention.ms"].value) / DAY_MS for name in names[:3]}
+    assert days == {"signals.web": 3, "dead-letters": 2, "actions.email": 7}
+    assert found[topic_prefix + "merges"]["retention.ms"].value == "-1"
+    assert int(found[topic_prefix + "signals.web"]["segment.ms"].value) <= DAY_MS
 
 
 def test_another_partition_count_is_refused(kafka: str, topic_prefix: str) -> None:
