@@ -156,6 +156,11 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
     "no-eligible-action": ("no action fits", "اقدام مناسبی نیست", "لا إجراء مناسب"),
     "no-consent": ("there is no consent", "رضایت ندارد", "لا توجد موافقة"),
     "capped": ("enough was sent already", "به‌اندازه کافی پیام گرفته", "أُرسل ما يكفي"),
+    "household-capped": (
+        "their household has had enough already",
+        "خانوارش به‌اندازه کافی پیام گرفته",
+        "أسرته تلقّت ما يكفي",
+    ),
     "quiet-hours": ("it is night where they are", "آنجا ساعت سکوت است", "ساعات الهدوء لديهم"),
     "control-group": ("they are in the control group", "در گروه کنترل است", "ضمن مجموعة المقارنة"),
     "complaint": ("a complaint is open", "شکایتی باز است", "توجد شكوى مفتوحة"),

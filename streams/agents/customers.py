@@ -6,6 +6,7 @@ profile. Everything that is decided is decided in ``streams.core``; here it is f
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, cast
 
@@ -23,13 +24,15 @@ from streams.agents.tally import Tally
 from streams.agents.words import state_words
 from streams.core import identity, split, state
 from streams.core.ceiling import keep_below
-from streams.core.customer import Brain, Effects, observe, pass_time
+from streams.core.customer import Brain, Effects, decide_on, observe, pass_time
 from streams.core.errors import ErasedError, SignalError
 from streams.core.golden_record import merge, moment_of
-from streams.core.links import Deliver, Event, Forgotten, Merged, Message, Parted, Rule, Step, from_wire
+from streams.core.links import Deliver, Event, Forgotten, Joined, Merged, Message, Parted, Rule, Step, from_wire
 from streams.core.near.carding import recard
 from streams.core.profile import profile_of
-from streams.core.state import Erased, NodeRecord, Root
+from streams.core.relations.messages import Place
+from streams.core.relations.related import Groups, seek
+from streams.core.state import Erased, Group, NodeRecord, Root
 from streams.core.turn import ProtocolError
 from streams.core.validate import check
 from streams.core.view import GoldenRecord
@@ -80,7 +83,11 @@ class _Run:
         self.agent = agent
         self.known = known
         self.batch = batch
-        self.brain = agent.brain()
+        brain = agent.brain()
+        relations = brain.rules.relations
+        groups = Groups(relations, agent.namer.group, agent.namer.node_of) if relations else None
+        self.brain = replace(brain, groups=groups)
+        self.refers = groups if any(relation.identifier for relation in relations) else None
         self.near = self.brain.identity.near is not None
         self.stream_ms = batch.stream_ms
         self.records: dict[bytes, NodeRecord | None] = {}
@@ -98,6 +105,7 @@ class _Run:
         """Do the work of the batch."""
         for key in self.batch.due:
             self._let_time_pass(key)
+        self._drain()
         for record in self.batch.records:
             try:
                 self._take(record)
@@ -152,6 +160,8 @@ class _Run:
             else:
                 self.touched.pop(node, None)
         self.events.extend(step.events)
+        if self.refers:
+            self.queue.extend(m for e in step.events if isinstance(e, Joined) for m in seek(e, self.refers))
         self.queue.extend(step.messages)
 
     def _drop_effects_on_erased(self) -> None:
@@ -258,12 +268,18 @@ class _Run:
             self._step(message.to, step)
 
     def _handle(self, message: Message) -> Step:
+        found, body = self._find(message.to), message.body
+        if isinstance(body, Place) and isinstance(found, Root) and body.node in found.members:
+            decide_on(found, body, stream_ms=self.stream_ms, brain=self.brain, effects=self.effects)
+            return Step(found)
         return identity.handle(self._find(message.to), message, now_ms=self.stream_ms, rules=self.brain.identity)
 
     def _drain(self) -> None:
         """Handle messages for nodes of this partition at once, first in first out; the others travel."""
-        queue = self.queue
-        while queue:
+        queue, told = self.queue, self.effects.messages
+        while queue or told:
+            queue.extend(told)
+            told.clear()
             message = queue.popleft()
             if self._owns(message.to) and not message.by_log:
                 self._step(message.to, self._handle(message))
@@ -280,6 +296,8 @@ class _Run:
             if found is None:
                 found = self._open(to, arrival)
                 break
+            if isinstance(found, Group):
+                raise SignalError("unknown-customer", f"{to.hex()} is no customer but a group of them")
             if isinstance(found, Erased) and to == own:
                 raise ErasedError(own, arrival.origin)
             message = Message(to, own, Deliver(own, arrival.raw, arrival.origin), hops)

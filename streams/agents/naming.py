@@ -13,6 +13,8 @@ from streams.core.errors import SignalError
 CUSTOMER_ID = "customer_id"
 # No kind of identifier: nodes of blocking keys are none of a customer's.
 BLOCK = "near"
+# No kind of identifier: nodes of groups are none of a customer's.
+GROUP = "relation:"
 OUTCOME_TOPIC = signals("outcome")
 
 # Identifiers whose node is remembered: a customer who is here comes again within minutes, and normalising an address
@@ -61,6 +63,17 @@ class Namer:
     def block(self, key: str) -> bytes:
         """Return what is told of a blocking key of near matches: nothing of its values."""
         return self._hasher.node(Identifier(BLOCK, key))
+
+    def group(self, kind: str, common: str) -> bytes:
+        """Return the node of a group of customers: nothing tells what they have in common."""
+        return self._hasher.node(Identifier(GROUP + kind, common))
+
+    def node_of(self, kind: str, value: str) -> bytes | None:
+        """Return the node of an identifier that a trait names, None where it can be none."""
+        try:
+            return self._node_of(kind, value)[0]
+        except IdentifierError:
+            return None
 
     def name(self, signal: Signal, channel_topic: str) -> Named:
         """Return the nodes that a signal names.

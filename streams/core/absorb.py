@@ -9,6 +9,7 @@ from streams.core.handshake import advance, take_asked, tie
 from streams.core.kept import unite
 from streams.core.links import Absorb, Joined, Merged
 from streams.core.near import likeness, pairs
+from streams.core.relations import related
 from streams.core.state import Chapter, Claim, Ordered, Promise, Root, decode
 from streams.core.turn import MAX_STORY, ProtocolError, Stage, Turn, keep_refusal
 
@@ -30,6 +31,7 @@ def on_absorb(turn: Turn, absorb: Absorb) -> None:
     root.ties.update(other.ties)
     root.tallies.update(other.tallies)
     root.kept = unite(root.kept, other.kept)
+    related.unite(turn, other)
     ties.prove(root, promise.proof, turn.now_ms)
     _take_refusals(root, other)
     ruling = _settle(turn, other)

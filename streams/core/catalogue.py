@@ -155,6 +155,7 @@ class Policy:
     capped_purposes: frozenset[str]
     total_cap: Cap | None
     channel_caps: Mapping[str, Cap]
+    household_cap: Cap | None
     quiet_hours: Mapping[str, QuietHours]
     complaint_silence_ms: int
     bounce_silence_ms: int
@@ -357,6 +358,7 @@ def _policy(policy: Mapping[str, Any], defaults: Mapping[str, Any]) -> Policy:
         capped_purposes=frozenset(caps.get("purposes", ("marketing",))),
         total_cap=_cap(caps["total"]) if "total" in caps else None,
         channel_caps={channel: _cap(cap) for channel, cap in caps.get("channels", {}).items()},
+        household_cap=_cap(caps["household"]) if "household" in caps else None,
         quiet_hours={
             channel: QuietHours(_minutes(hours["from"]), _minutes(hours["to"]))
             for channel, hours in policy.get("quiet_hours", {}).items()

@@ -14,14 +14,18 @@ from streams.core import attribution, labels
 from streams.core.attribution import NOTHING, Attributed, Settled
 from streams.core.catalogue import Catalogue
 from streams.core.consent import note_consent
-from streams.core.decide import INTENT_SCORES, WENT_QUIET, Arms, decide, draw_of, timer_signal
+from streams.core.decide import INTENT_SCORES, WENT_QUIET, Arms, Decided, decide, draw_of, timer_signal
 from streams.core.facet import fold, new_facet, remember_contact
 from streams.core.facet_state import Facet
 from streams.core.features import vector as vector_of
 from streams.core.golden_record import merge, moment_of
 from streams.core.labels import CHURN, INTENT, LEFT, STAYED, LabelRules
+from streams.core.links import Message
 from streams.core.moment import Moment, Scores
 from streams.core.quality import note_violation
+from streams.core.relations import places
+from streams.core.relations.messages import Place
+from streams.core.relations.related import Groups, relate
 from streams.core.rules import NO_RULES, Broken, Rules
 from streams.core.state import Root, ScoreState
 from streams.core.view import GoldenRecord
@@ -78,6 +82,7 @@ class Brain:
     identity: IdentityRules = field(default_factory=IdentityRules)
     labels: LabelRules = field(default_factory=LabelRules)
     rules: Rules = NO_RULES
+    groups: Groups | None = None
 
 
 @dataclass(slots=True)
@@ -95,6 +100,8 @@ class Effects:
     # Completeness and conflict of a sample of records: see _sample.
     sampled: list[tuple[float, float]] = field(default_factory=list)
     unknown_outcomes: int = 0
+    # To groups of customers, see relations/.
+    messages: list[Message] = field(default_factory=list)
 
     def attribute(self, attributed: Attributed) -> None:
         """Take in what an event came to."""
@@ -173,6 +180,8 @@ def observe(
         return None
     effects.folded += 1
     effects.too_late += is_too_late(facet, at_ms)
+    if brain.groups is not None and signal.get("traits"):
+        effects.messages.extend(relate(root, node, brain.groups))
     if brain.rules.signals:
         _flag(facet, signal, brain.rules, effects)
     advance(root, at_ms, brain, effects)
@@ -254,6 +263,7 @@ def _decide(
         return record
     scores = Scores(scored.p_churn, scored.intent, brain.scorer.versions)
     moment = Moment(record, vector, scores, signal)
+    households = places.households(root, catalogue.policy)
     for trigger in triggers:
         if not trigger.goes_off(moment):
             continue
@@ -265,16 +275,89 @@ def _decide(
             catalogue=catalogue,
             draw=draw_of(root.node, signal["id"], trigger.name),
         )
-        effects.decisions.append(decided.decision)
-        root.last_decision = decided.last
-        if decided.action is not None:
-            effects.actions.append(decided.action)
+        if households and _is_capped(decided, catalogue):
+            question = places.ask(
+                root,
+                node,
+                signal,
+                decision=decided.decision["id"],
+                trigger=trigger.name,
+                at_ms=record.now_ms,
+                policy=catalogue.policy,
+                groups=households,
+            )
+            effects.messages.append(question)
+            continue
+        _do(root, node, decided, effects)
         if decided.contact is not None:
-            remember_contact(root.facets[node], decided.contact)
             # The next trigger's caps and cooldowns see this contact.
             record = merge(root, record.now_ms, brain.rules)
             moment = Moment(record, vector, scores, signal)
     return record
+
+
+def _is_capped(decided: Decided, catalogue: Catalogue) -> bool:
+    """Say whether a decision would send something that caps count."""
+    return decided.action is not None and decided.action["purpose"] in catalogue.policy.capped_purposes
+
+
+def _do(root: Root, node: bytes, decided: Decided, effects: Effects) -> None:
+    """Let the world and the customer's record know of a decision."""
+    effects.decisions.append(decided.decision)
+    root.last_decision = decided.last
+    if decided.action is not None:
+        effects.actions.append(decided.action)
+    if decided.contact is not None:
+        facet = root.facets.get(node)
+        if facet is None:
+            facet = root.facets[node] = new_facet(node)
+        remember_contact(facet, decided.contact)
+
+
+def decide_on(root: Root, place: Place, *, stream_ms: int, brain: Brain, effects: Effects) -> None:
+    """Decide upon a trigger that has waited for its household's answer; what is not used is given back.
+
+    Parameters
+    ----------
+    root : of ``place.node``, changed in place
+    stream_ms : stream time of the partition: what has waited too long is history
+    """
+    catalogue = brain.catalogue
+    trigger = None if catalogue is None else catalogue.triggers.get(place.trigger)
+    if catalogue is None or trigger is None or stream_ms - place.at_ms > STALE_AFTER_MS:
+        effects.messages.extend(places.releases(place, root.node))
+        return
+    policy, signal = catalogue.policy, places.signal_of(place)
+    missing = [group for group in places.households(root, policy) if group not in place.held] if place.granted else []
+    if missing:  # a merge has brought another household meanwhile
+        question = places.ask(
+            root,
+            place.node,
+            signal,
+            decision=place.id,
+            trigger=place.trigger,
+            at_ms=place.at_ms,
+            policy=policy,
+            groups=missing,
+            held=place.held,
+        )
+        effects.messages.append(question)
+        return
+    record = merge(root, place.at_ms, brain.rules)
+    vector = vector_of(record, signal)
+    scored = brain.scorer.score(vector)
+    decided = decide(
+        Moment(record, vector, Scores(scored.p_churn, scored.intent, brain.scorer.versions), signal),
+        trigger,
+        root_node=root.node,
+        arms=brain.scorer.arms_at,
+        catalogue=catalogue,
+        draw=draw_of(root.node, signal["id"], trigger.name),
+        denied=not place.granted,
+    )
+    if not _is_capped(decided, catalogue):
+        effects.messages.extend(places.releases(place, root.node))
+    _do(root, place.node, decided, effects)
 
 
 def _keep_scores(root: Root, scored: Scored, versions: Mapping[str, int], at_ms: int) -> None:

@@ -106,7 +106,14 @@ def _salt_of(text: str) -> bytes:
 
 
 def decide(
-    moment: Moment, trigger: Trigger, *, root_node: bytes, arms: Arms, catalogue: Catalogue, draw: float
+    moment: Moment,
+    trigger: Trigger,
+    *,
+    root_node: bytes,
+    arms: Arms,
+    catalogue: Catalogue,
+    draw: float,
+    denied: bool = False,
 ) -> Decided:
     """Decide what to do for a customer upon a trigger.
 
@@ -117,6 +124,7 @@ def decide(
     root_node : the customer's id, 16 bytes
     arms : the bandit's belief about the rewards of arms ``action/treatment``
     draw : in [0, 1), of ``draw_of``
+    denied : the customer's household has denied a place under its cap
 
     Notes
     -----
@@ -125,7 +133,7 @@ def decide(
     record, vector, scores, signal = moment
     policy = catalogue.policy
     control = in_control(root_node, policy.control_share, policy.control_salt)
-    options, filtered = eligible(trigger, moment, policy, control=control)
+    options, filtered = eligible(trigger, moment, policy, control=control, denied=denied)
     candidates, hold_p = _weigh(options, moment, arms, catalogue) if options else ([], 1.0)
     chosen = choose([c["probability"] for c in candidates], draw) if candidates else None
     acts = chosen is not None and not control

@@ -39,6 +39,7 @@ REASONS: tuple[str, ...] = (
     "bounced",
     "complaint",
     "capped",
+    "household-capped",
     "cooldown",
     "quiet-hours",
     "expired",
@@ -101,7 +102,9 @@ def sum_contacts(contacts: Iterable[Contact], policy: Policy, now_ms: int, *, co
     return found
 
 
-def eligible(trigger: Trigger, moment: Moment, policy: Policy, *, control: bool) -> tuple[list[Option], list[Filtered]]:
+def eligible(
+    trigger: Trigger, moment: Moment, policy: Policy, *, control: bool, denied: bool = False
+) -> tuple[list[Option], list[Filtered]]:
     """Return the treatments that may be chosen, and all others with the rule that each fell by.
 
     Parameters
@@ -110,6 +113,7 @@ def eligible(trigger: Trigger, moment: Moment, policy: Policy, *, control: bool)
     moment : the customer at this moment
     policy : of the catalogue
     control : the customer is in the control group
+    denied : its household has denied a place for what is capped, see relations/places.py
     """
     options: list[Option] = []
     filtered: list[Filtered] = []
@@ -119,7 +123,7 @@ def eligible(trigger: Trigger, moment: Moment, policy: Policy, *, control: bool)
         if failed is not None:
             filtered.append({"action": action.id, "treatment": "", "reason": failed})
             continue
-        rules = rules or _Rules(moment, policy, control=control)
+        rules = rules or _Rules(moment, policy, control=control, denied=denied)
         for treatment in action.treatments:
             reason = rules.broken(action, treatment)
             if reason is None:
@@ -153,12 +157,13 @@ def _failed_condition(action: Action, moment: Moment) -> str | None:
 class _Rules:
     """All rules but the conditions, for one customer at one moment; what holds for a whole channel is asked once."""
 
-    __slots__ = ("_addresses", "_barred", "_contacts", "_control", "_moment", "_policy", "_quiet")
+    __slots__ = ("_addresses", "_barred", "_contacts", "_control", "_denied", "_moment", "_policy", "_quiet")
 
-    def __init__(self, moment: Moment, policy: Policy, *, control: bool) -> None:
+    def __init__(self, moment: Moment, policy: Policy, *, control: bool, denied: bool) -> None:
         self._moment = moment
         self._policy = policy
         self._control = control
+        self._denied = denied
         self._contacts: Contacts | None = None
         self._addresses: dict[str, str | None] = {}
         self._barred: dict[tuple[str, str], str | None] = {}
@@ -205,8 +210,11 @@ class _Rules:
             return "bounced"
         if purpose == "marketing" and (contacts.complained or record.flags.complained):
             return "complaint"
-        if purpose in self._policy.capped_purposes and self._capped(contacts, channel):
-            return "capped"
+        if purpose in self._policy.capped_purposes:
+            if self._capped(contacts, channel):
+                return "capped"
+            if self._denied:
+                return "household-capped"
         return None
 
     def _sent(self) -> Contacts:

@@ -44,6 +44,9 @@ from streams.core.links import (
 from streams.core.near.carding import withdrawn
 from streams.core.near.likeness import drop
 from streams.core.near.messages import Alike, Borne, Compare
+from streams.core.relations.messages import Place, Told
+from streams.core.relations.places import releases
+from streams.core.relations.related import leave_all
 from streams.core.state import Erased, Ordered, Proof
 from streams.core.turn import ProtocolError, Turn
 
@@ -70,6 +73,7 @@ def erase(turn: Turn, ruling: Ordered) -> None:
         elif more.id:  # a suspension is our own order
             turn.void(more.node, ERASED, more.id)
     _end_near_matches(turn)
+    leave_all(turn)
     nodes = sorted(root.members)
     for node in nodes:
         if node != root.node:
@@ -117,7 +121,9 @@ def at_erased(erased: Erased, message: Message) -> Step:
             return Step(erased, events=void, changed=False)
         case Answer() as answer if not (answer.to_proposal or answer.releases):
             return Step(erased, changed=False)
-        case Compress() | Repoint() | Reconsider() | Erase() | Alike() | Compare() | Borne():
+        case Place() as place:
+            return Step(erased, releases(place, message.to), changed=False)
+        case Compress() | Repoint() | Reconsider() | Erase() | Alike() | Compare() | Borne() | Told():
             return Step(erased, changed=False)
     raise ProtocolError(f"{type(message.body).__name__} for node {message.to.hex()}, which was erased")
 

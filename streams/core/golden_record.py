@@ -95,6 +95,7 @@ def merge(root: Root, now_ms: int, rules: Rules = NO_RULES) -> GoldenRecord:
         contacts=with_contacts(root.kept, whole.contacts),
         violations=whole.violations,
         rules=rules,
+        relations=root.relations,
     )
 
 

@@ -37,7 +37,9 @@ from streams.core.links import (
 from streams.core.near import pairs
 from streams.core.near.likeness import NEAR_MATCH
 from streams.core.near.messages import Alike, Borne, Compare
-from streams.core.state import Alias, Claim, Erased, Member, NodeRecord, Root, Tie
+from streams.core.relations import group, related
+from streams.core.relations.messages import Ask, Belong, Release, Told
+from streams.core.state import Alias, Claim, Erased, Group, Member, NodeRecord, Root, Tie
 from streams.core.turn import ProtocolError, Stage, Turn, is_refused
 
 # Pointers lead to ever smaller roots, and a customer's identifiers are limited: a chain this long is a circle.
@@ -63,6 +65,7 @@ _HANDLERS: Mapping[type, Callable[[Turn, Any], None]] = {
     Compress: handshake.on_compress,
     Rule: _on_rule,
     Reconsider: split.on_reconsider,
+    Told: related.on_told,
 }
 
 # Those that leave most records as they are; they say whether they did.
@@ -146,6 +149,8 @@ def handle(record: NodeRecord | None, message: Message, *, now_ms: int, rules: I
         the message cannot be, given the record; nothing was changed
     """
     body = message.body
+    if isinstance(record, Group) or isinstance(body, (Belong, Ask, Release)):
+        return group.handle(record, message)
     if isinstance(record, Alias):
         return _at_alias(record, message, now_ms, rules)
     if record is None:
@@ -263,7 +268,7 @@ def _first_contact(message: Message, now_ms: int) -> Step:
         return erasure.mark(body, now_ms)
     if isinstance(body, Rule):
         return Step(None, events=(Void(body.node, body.node, "unknown-customer", body.id),), changed=False)
-    if isinstance(body, (Link, Compress, Reconsider, Alike, Compare, Borne)) or (
+    if isinstance(body, (Link, Compress, Reconsider, Alike, Compare, Borne, Told)) or (
         isinstance(body, Answer) and not body.to_proposal and not body.releases
     ):
         return Step(None, changed=False)  # news for a customer who is not there

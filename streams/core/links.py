@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from streams.core.near.messages import Alike, Borne, Compare, Distinguished, Left, Matched, Placed, Weighed
+from streams.core.relations.messages import Ask, Belong, Place, Release, Told
 from streams.core.state import NodeRecord
 
 
@@ -136,6 +137,11 @@ Body: TypeAlias = (
     | Alike
     | Compare
     | Borne
+    | Belong
+    | Told
+    | Ask
+    | Place
+    | Release
 )
 
 
@@ -148,7 +154,7 @@ def aim(body: Body) -> bytes | None:
     match body:
         case Deliver():
             return body.facet
-        case Link() | Rule() | Alike() | Compare() | Borne():
+        case Link() | Rule() | Alike() | Compare() | Borne() | Told() | Place():
             return body.node
         case Propose() | Answer() | Reconsider():
             return body.theirs
@@ -299,6 +305,11 @@ _FIELDS: Mapping[type, str] = {
     Alike: "alike",
     Compare: "compare",
     Borne: "borne",
+    Belong: "belong",
+    Told: "told",
+    Ask: "ask",
+    Place: "place",
+    Release: "release",
 }
 _BODIES: Mapping[str, Callable[..., Body]] = {
     "deliver": Deliver,
@@ -315,6 +326,11 @@ _BODIES: Mapping[str, Callable[..., Body]] = {
     "alike": Alike,
     "compare": Compare,
     "borne": Borne,
+    "belong": Belong,
+    "told": Told,
+    "ask": Ask,
+    "place": Place,
+    "release": Release,
 }
 
 

@@ -11,6 +11,7 @@ from streams.core.facet import COUNTS
 from streams.core.fading import HALF_LIVES
 from streams.core.features import is_known
 from streams.core.lifetime import lifetime
+from streams.core.relations.declared import KINDS, REFERRALS
 from streams.core.view import GoldenRecord
 from streams.core.windows import COUNTED, EMPTY, SPANS
 
@@ -124,6 +125,10 @@ def _per_channel(name: str) -> Reader:
     return lambda m: m.record.history.per_channel.get(name, 0)
 
 
+def _related(kind: str) -> Reader:
+    return lambda m: m.record.related(kind)
+
+
 def _window(name: str, at: int) -> Reader:
     return lambda m: m.record.history.rolled().counts.get(name, EMPTY)[at]
 
@@ -208,6 +213,8 @@ _FIXED: dict[Name, tuple[Reader, Any]] = {
     # A count that was never made is 0.
     **{("record", "counts", name): (_count(name), 1) for name in COUNTS},
     **{("record", "decayed", name): (_decayed(name), 0.5) for name in HALF_LIVES},
+    # How many other customers; a crowded group counts nobody.
+    **{("record", "related", kind): (_related(kind), 1) for kind in (*KINDS, REFERRALS)},
     **{("record", "channels", name): (_per_channel(name), 1) for name in CHANNELS},
     **{
         ("record", "windows", name, span): (_window(name, at), 1)

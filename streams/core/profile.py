@@ -4,6 +4,7 @@ from typing import Any
 
 from streams.core.facet_state import Trait
 from streams.core.lifetime import Lifetime, lifetime
+from streams.core.relations.related import seen
 from streams.core.state import LastDecision, Root, Tie
 from streams.core.ties import ends
 from streams.core.view import Activity, GoldenRecord, History, Value
@@ -86,6 +87,18 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
                 "theirs": theirs,
             }
             for theirs, r in root.refusals.items()
+        ],
+        "relations": [
+            {
+                "kind": each.kind,
+                "direction": each.direction,
+                "customer": each.customer,
+                "signal_id": each.evidence.signal_id,
+                "source": each.evidence.source,
+                "at_ms": each.evidence.at_ms,
+                "crowded": each.crowded,
+            }
+            for each in seen(root.node, root.relations)
         ],
         "ties": [_tie(key, tie) for key, tie in root.ties.items()],
         "story": [

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from schemas.identifiers import KNOWN_KINDS
 from schemas.views import Signal
 from streams.core.errors import SignalError
+from streams.core.relations.declared import DEFAULT_RELATIONS, Relation
 
 Keep = Literal["newest", "trusted", "frequent", "all"]
 KEEPS: tuple[Keep, ...] = ("newest", "trusted", "frequent", "all")
@@ -68,6 +69,7 @@ class Rules:
     trust : source to rank, the higher the more trusted; a source that is not named has rank 0
     weights : of the completeness score, by field; alternatives with ``|``
     signals : rules on signals, in the order of the file
+    relations : between customers
     known : kinds of identifiers that tell a person, not only a browser (``known`` of identity.yaml)
     """
 
@@ -76,6 +78,7 @@ class Rules:
     weights: Mapping[str, float] = field(default_factory=lambda: DEFAULT_WEIGHTS)
     signals: tuple[SignalRule, ...] = ()
     known: frozenset[str] = KNOWN_KINDS
+    relations: tuple[Relation, ...] = DEFAULT_RELATIONS
 
     def broken(self, signal: Signal, then: Then) -> Iterator[SignalRule]:
         """Yield the rules of one consequence that a signal breaks."""

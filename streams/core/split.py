@@ -19,6 +19,7 @@ from streams.core.erasure import ERASE, erase
 from streams.core.kept import keep
 from streams.core.links import Found, Parted, Reconsider, Released, Repoint, Rule
 from streams.core.near import likeness
+from streams.core.relations import related
 from streams.core.state import Chapter, Claim, Ordered, Refusal, Root, encode
 from streams.core.turn import MAX_ORDERED, Stage, Turn, keep_refusal
 
@@ -182,12 +183,14 @@ def _share(turn: Turn, parted: list[tuple[Root, set[bytes]]]) -> None:
     old = Root(root.node, root.created_at_ms, root.members, root.facets, root.claims, root.waiting)
     old.asked, old.refusals, old.tallies, old.ties = root.asked, root.refusals, root.tallies, root.ties
     old.likenesses = root.likenesses
+    old.relations = root.relations
     for new, group in parted:
         new.members = {node: member for node, member in old.members.items() if node in group}
         new.facets = {node: facet for node, facet in old.facets.items() if node in group}
         _drop_what_may_not_tie(new, old)
         new.refusals = {theirs: refusal for theirs, refusal in old.refusals.items() if refusal.ours in group}
         new.likenesses = likeness.share(old, group)
+        related.share(turn, old, new)
         new.tallies = {node: tally for node, tally in old.tallies.items() if node in group}
         new.ties = {key: tie for key, tie in old.ties.items() if group.issuperset(ties.ends(key))}
     root.asked = {}

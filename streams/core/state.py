@@ -178,6 +178,47 @@ class Likeness(Struct):
     limit: str = ""
 
 
+class Entered(Struct):
+    """Why an identifier of ours is in a group: the newest signal that says so.
+
+    ``refers``: it is the identifier that a referral names.
+    """
+
+    signal_id: str
+    source: str
+    at_ms: int
+    refers: bool = False
+
+
+class Related(Struct):
+    """A group that identifiers of ours are in, and who is in it, as the group told last: see relations/related.py.
+
+    ``mates``: customers, 16 bytes each, we among them; ``of``: whom a referral names.
+    """
+
+    kind: str
+    nodes: dict[bytes, Entered] = {}
+    mates: bytes = b""
+    of: bytes = b""
+    crowded: bool = False
+    version: int = 0
+
+
+class Mate(Struct):
+    """An identifier in a group: at which customer it is, and whether a referral names it."""
+
+    root: bytes
+    refers: bool = False
+
+
+class Grant(Struct):
+    """A place under a household's cap: for which decision, when, and of whom."""
+
+    id: str
+    at_ms: int
+    root: bytes
+
+
 class ScoreState(Struct):
     """A model's last output for the customer."""
 
@@ -234,9 +275,21 @@ class Root(Struct, tag="r"):
     story: list[Chapter] = []  # newest first
     kept: Kept | None = None
     likenesses: dict[bytes, Likeness] = {}  # by the other's identifier
+    relations: dict[bytes, Related] = {}  # by group
 
 
-NodeRecord: TypeAlias = Root | Alias | Erased
+class Group(Struct, tag="g"):
+    """Customers with something in common, at a node of its own: see relations/group.py. Hashes only."""
+
+    kind: str
+    members: dict[bytes, Mate] = {}  # by identifier
+    version: int = 0
+    crowded: bool = False
+    of: bytes = b""  # the identifier that a referral names
+    grants: list[Grant] = []  # newest first
+
+
+NodeRecord: TypeAlias = Root | Alias | Erased | Group
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[NodeRecord] = msgspec.msgpack.Decoder(NodeRecord)

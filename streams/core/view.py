@@ -8,8 +8,9 @@ import msgspec
 from schemas.topics import DAY_MS
 from streams.core.facet_state import CartLine, ConsentGiven, Contact, Entry, Session, Ticket, Trait, Windows
 from streams.core.quality import completeness, conflict
+from streams.core.relations import related
 from streams.core.rules import Rules
-from streams.core.state import Member
+from streams.core.state import Member, Related
 from streams.core.windows import Rolled, roll
 
 
@@ -103,6 +104,11 @@ class GoldenRecord(msgspec.Struct):
     contacts: list[Contact]  # newest first
     violations: dict[str, int]  # quality rule to flagged signals
     rules: Rules
+    relations: dict[bytes, Related] = {}  # by group
+
+    def related(self, kind: str) -> int:
+        """Return how many other customers this one is related to, see relations.related.count."""
+        return related.count(self.customer, self.relations, kind)
 
     def contacts_30d(self) -> int:
         """Return how often the customer was contacted within 30 days; the control group's were not."""

@@ -17,7 +17,9 @@ from streams.agents.outgoing import Wire
 from streams.agents.routing import Owner
 from streams.agents.tally import Tally
 from streams.core import state
+from streams.core.catalogue import Catalogue
 from streams.core.customer import Brain
+from streams.core.rules import NO_RULES, Rules
 from streams.core.state import NodeRecord, Root
 from streams.lane.job import Batch, Output, Record
 
@@ -63,8 +65,15 @@ def ruling(kind: str, node: bytes, other: bytes = b"", number: int = 0) -> bytes
 class Cluster:
     """Partitions in memory: each has its state and its queues; records travel as the lane's outputs say."""
 
-    def __init__(self, partitions: int, rules: IdentityRules = UNLIMITED) -> None:
-        brain = Brain(ScorerSet(), identity=rules)
+    def __init__(
+        self,
+        partitions: int,
+        rules: IdentityRules = UNLIMITED,
+        *,
+        declared: Rules = NO_RULES,
+        catalogue: Catalogue | None = None,
+    ) -> None:
+        brain = Brain(ScorerSet(), catalogue, identity=rules, rules=declared)
         self.owner = Owner(partitions)
         self.agent = Customers(
             wire=WIRE, namer=Namer(HASHER, None), owner=self.owner, brain=lambda: brain, tally=Tally()

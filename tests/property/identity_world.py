@@ -34,7 +34,7 @@ from streams.core.links import (
     Step,
     Void,
 )
-from streams.core.state import Alias, Erased, NodeRecord, Root, decode, encode
+from streams.core.state import Alias, Erased, Group, NodeRecord, Root, decode, encode
 from streams.core.turn import Stage
 
 NO_LIMITS = IdentityRules({})
@@ -160,7 +160,7 @@ class World:
         record = self.records.get(message.to)
         if self.random.random() < 0.1 and record is not None:
             record = decode(encode(record))  # as after a restart
-        if isinstance(message.body, Deliver) and not isinstance(record, Alias):
+        if isinstance(message.body, Deliver) and not isinstance(record, (Alias, Group)):
             return self._folded(message, message.body, record, now_ms)
         return self._written(message.to, identity.handle(record, message, now_ms=now_ms, rules=self.rules))
 

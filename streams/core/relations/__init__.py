@@ -1,0 +1,1 @@
+"""Relations between customers: households, accounts and referrals, kept as groups, never a merge."""
