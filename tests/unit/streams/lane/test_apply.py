@@ -144,3 +144,32 @@ def test_due_times_follow_the_values() -> None:
                   due_ms=lambda v: v[0] * 10)  # fmt: skip
     applier = Applier(stage, MemoryStore(), message_max_bytes=MOST, decoded_bytes=10)
     assert applier.apply(batch_of((b"a", b""), (b"a", b""))).due == {b"a": 20}
+
+
+def sealing(job: Any = count_in_place) -> tuple[Applier[list[int]], MemoryStore]:
+    store = MemoryStore()
+    stage = Stage("s", ("src",), "log", job, lambda v: json.dumps(v).encode(), json.loads, dead_letter, vault="vault")
+    return Applier(stage, store, message_max_bytes=MOST, decoded_bytes=100), store
+
+
+def test_sealed_state_is_in_no_dead_letter() -> None:
+    """A dead letter outlives the secret that its state is sealed with."""
+    applier, store = sealing()
+    store.write({b"poison-due": b'["ANNA"]'}, 2)
+    (dead,) = dead_of(applier.apply(batch_of(due=(b"poison-due",))))
+    assert dead.key == b"poison-due"
+    assert b"ANNA" not in (dead.value or b"")
+
+
+def test_what_is_renewed_is_written_again() -> None:
+    """Else its value would lie under the secret that is gone; of a batch in parts, every renewal counts."""
+
+    def job(_state: Any, batch: Batch) -> Result[list[int]]:
+        if any(r.value == b"bad" for r in batch.records):
+            return Result({b"x": [1]}, renew=[b"y"])
+        return Result({r.key or b"": [1] for r in batch.records}, renew=[r.key or b"" for r in batch.records])
+
+    applied = sealing(job)[0].apply(batch_of((b"a", b""), (b"b", b"bad"), (b"c", b"")))
+    assert applied.renew == {b"a", b"c"}
+    assert (set(applied.changes), applied.failures) == ({b"a", b"c"}, 1)
+    assert b"must be among the changes" in (dead_of(applied)[0].value or b"")
