@@ -30,6 +30,8 @@ NODE_KEY, SNAPSHOT_KEY, SEAL_KEY = "5a" * 32, "a5" * 32, "55" * 32
 # A worker imports River and SciPy, then replays its state.
 START_WITHIN_S = 300.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
+# Memory has settled when it moves by less than a megabyte a second for eight seconds.
+CALM_S, CALM_BYTES, SETTLES_WITHIN_S = 8, 1_000_000, 180.0
 
 Spread = dict[str, float]
 
@@ -43,6 +45,25 @@ def spread(values: Sequence[float], digits: int = 0) -> Spread:
 def resident_bytes(pid: int) -> int:
     """Return the memory of a process that is in RAM."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+
+
+def settled_bytes(pid: int) -> int:
+    """Return the resident memory of a process once it grows no more: a worker that is ready still imports River.
+
+    Raises
+    ------
+    RuntimeError
+        when it does not settle
+    """
+    last, calm, until_s = 0, 0, time.monotonic() + SETTLES_WITHIN_S
+    while calm < CALM_S:
+        time.sleep(1.0)
+        now = resident_bytes(pid)
+        calm = calm + 1 if abs(now - last) < CALM_BYTES else 0
+        last = now
+        if time.monotonic() > until_s:
+            raise RuntimeError(f"the memory of process {pid} still moves after {SETTLES_WITHIN_S:.0f} s")
+    return last
 
 
 class Sample(NamedTuple):

@@ -19,7 +19,7 @@ from tests.bench import people, rig
 from tests.bench.crowd import drain, hot_key, merges, ready_worker, signals
 from tests.bench.freshness import p99_ms
 from tests.bench.people import FIRST, Person
-from tests.bench.rig import Rig, Worker, resident_bytes, total
+from tests.bench.rig import Rig, Worker, resident_bytes, settled_bytes, total
 from tests.bench.traffic import SPAN_MS, traffic
 
 REPORT = ROOT / "var" / "reports" / "scale.json"
@@ -99,14 +99,14 @@ def _measure(
 
     step(f"{few:,} customers in memory")
     with ready_worker(small) as worker:
-        base = resident_bytes(worker.pid)
+        base = settled_bytes(worker.pid)
         alone = drain(small, worker, signals(live, 11))
         found(cpu_us_per_signal=alone.cpu_us)
     step(f"{many:,} customers in memory: recovery from the changelog, live signals, merges, a hot key")
     with ready_worker(large) as worker:
         recovery_s, keys = _recovered(worker)
-        # Both have just recovered, given back what that took, and have seen no signal: what differs is state.
-        grown = resident_bytes(worker.pid) - base
+        # Both have recovered, given back what that took, and have seen no signal: what differs is state.
+        grown = settled_bytes(worker.pid) - base
         found(recovery_s=recovery_s, bytes_per_customer=grown / (many - few))
         crowd = drain(large, worker, signals(live, 11))
         found(signals_per_s=crowd.per_s, cpu_us_per_signal=crowd.cpu_us)
