@@ -1,17 +1,19 @@
 """``make fuzz``: the identity protocol under as many random graphs as you like, on every core.
 
 As many graphs of each: signals alone, cuts and splits against an offline union-find, a wrong link undone, rulings in
-the middle of everything, customers erased. Prints what failed with the command that plays it again; writes
+the middle of everything, customers erased. Ctrl-C ends it early. Prints what failed with the command that plays it again; writes
 var/reports/fuzz.json.
 """
 
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -58,6 +60,26 @@ def again(address: str) -> None:
     print(f"{address}: nothing failed")
 
 
+def _play(graphs: int, seed: int) -> tuple[int, list[str]]:
+    """Play so many graphs, or those until Ctrl-C; return how many were played, and what failed."""
+    played, failures = 0, list[str]()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Workers are deaf to Ctrl-C: it ends the run, not a world.
+    deaf = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(os.cpu_count(), initializer=deaf) as pool, Progress(*columns) as progress:
+        task = progress.add_task(f"seed {seed}", total=graphs)
+        waiting = {pool.submit(play_share, *share): share for share in shares(graphs, seed)}
+        try:
+            for done in as_completed(waiting):
+                failures += done.result()
+                played += waiting[done][3]
+                progress.update(task, completed=played)
+        except KeyboardInterrupt:
+            progress.console.print("ending early: the report is of what was played")
+            pool.shutdown(cancel_futures=True)
+    return played, failures
+
+
 def main() -> None:
     """Run the fuzz."""
     parser = argparse.ArgumentParser(prog="make fuzz ARGS=...", description=__doc__)
@@ -68,15 +90,8 @@ def main() -> None:
     if asked.again:
         again(asked.again)
         return
-    started, failures, played = time.monotonic(), list[str](), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with ProcessPoolExecutor(os.cpu_count()) as pool, Progress(*columns) as progress:
-        task = progress.add_task(f"seed {asked.seed}", total=asked.graphs)
-        waiting = {pool.submit(play_share, *share): share for share in shares(asked.graphs, asked.seed)}
-        for done in as_completed(waiting):
-            failures += done.result()
-            played += waiting[done][3]
-            progress.update(task, completed=played)
+    started = time.monotonic()
+    played, failures = _play(asked.graphs, asked.seed)
     seconds = time.monotonic() - started
     for failure in failures[:20]:
         print(f"FAILED {failure}")
