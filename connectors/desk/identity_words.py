@@ -3,6 +3,13 @@
 from collections.abc import Mapping
 
 IDENTITY_WORDS: Mapping[str, tuple[str, str, str]] = {
+    # relations
+    "same household": ("Same household as", "هم‌خانه با", "من أسرة"),
+    "same account": ("Same company as", "همکار در شرکت با", "من شركة"),
+    "same referred_by": ("Referred by", "معرف:", "أحاله"),
+    "referred_by": ("Referred by", "معرف:", "أحاله"),
+    "has referred": ("Has referred", "معرفی کرده:", "أحال"),
+    "crowded": ("very many: counts for nothing", "افراد بسیار: به حساب نمی‌آید", "كثيرون جدًا: لا يُحتسب"),
     # why this is one person
     "why one": ("Why is this one person?", "چرا این یک نفر است؟", "لماذا هذا شخص واحد؟"),
     "members": ("Identifiers", "شناسه‌ها", "المعرّفات"),

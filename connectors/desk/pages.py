@@ -10,9 +10,10 @@ from urllib.parse import unquote
 import jinja2
 from aiohttp import web
 
+from connectors.desk import related
 from connectors.desk.locale import LANGUAGES, Language, Locale, zone_of
 from connectors.desk.perhaps import others
-from connectors.desk.present import page
+from connectors.desk.present import name_of, page
 from connectors.desk.session import COOKIE, LASTS_S, Sessions
 from connectors.gateway.access import Access
 from connectors.gateway.customers import Lookup, node_of
@@ -193,16 +194,19 @@ class Desk:
         if profile is None:
             return self._render(request, "search.html", status=404, focus=True, message="nobody")
         shown = page(profile, self._locale(request), await self._rulings(profile))
-        perhaps = await self._perhaps(request, profile)
-        return self._render(request, "customer.html", focus=False, hex=profile["customer"], perhaps=perhaps, **shown)
+        shown["perhaps"] = await self._perhaps(request, profile)
+        shown["related"] = await self._related(request, profile)
+        return self._render(request, "customer.html", focus=False, hex=profile["customer"], **shown)
 
     async def _live(self, request: web.Request) -> web.Response:
         profile = await self._lookup.by_node(node_of(request.match_info["hex"]))
         if profile is None:
             raise Refusal(404, "not-found", "no customer is known by this")
         rulings = await self._rulings(profile)
-        perhaps = await self._perhaps(request, profile)
-        response = self._render(request, "live.html", perhaps=perhaps, **page(profile, self._locale(request), rulings))
+        shown = page(profile, self._locale(request), rulings)
+        shown["perhaps"] = await self._perhaps(request, profile)
+        shown["related"] = await self._related(request, profile)
+        response = self._render(request, "live.html", **shown)
         tag = f'"{sha256(response.body).hexdigest()[:24]}"' if isinstance(response.body, bytes) else ""
         if tag and request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers={**_HEADERS, "ETag": tag})
@@ -223,6 +227,20 @@ class Desk:
         except Refusal:
             return []
         return others(found, profile["customer"], self._locale(request))
+
+    async def _related(self, request: web.Request, profile: dict[str, Any]) -> list[related.Relation]:
+        """Return whom the customer is related to; who is not in the view, or was erased, is left out."""
+        locale, lines = self._locale(request), []
+        for relation in related.shown(profile):
+            other = None
+            if relation["customer"]:
+                try:
+                    other = await self._lookup.by_node(bytes.fromhex(relation["customer"]))
+                except Refusal:
+                    continue
+            if relation["crowded"] or other is not None:
+                lines.append(related.line(relation, name_of(other, locale) if other else "", locale))
+        return lines
 
     def _render(self, request: web.Request, template: str, *, status: int = 200, **values: Any) -> web.Response:
         locale = self._locale(request)

@@ -35,7 +35,7 @@ def page(profile: Profile, locale: Locale, rulings: Rulings) -> dict[str, Any]:
     rulings : those that the profile speaks of, by id
     """
     return {
-        "name": _name(profile, locale),
+        "name": name_of(profile, locale),
         "who": _who(profile, locale),
         "badges": [(flag, locale.word(flag)) for flag in _FLAGS if profile["flags"].get(flag)],
         "suspected": suspected(profile, locale),
@@ -59,7 +59,8 @@ def _trait(profile: Profile, name: str) -> str:
     return plain(found["value"]) if found else ""
 
 
-def _name(profile: Profile, locale: Locale) -> str:
+def name_of(profile: Profile, locale: Locale) -> str:
+    """Return what a customer is called: the name, else the strongest identifier."""
     full = _trait(profile, "name") or f"{_trait(profile, 'first_name')} {_trait(profile, 'last_name')}".strip()
     if full:
         return plain(full, 80)

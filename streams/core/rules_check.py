@@ -18,6 +18,7 @@ from schemas.document import Document, Path, read_yaml
 from schemas.durations import duration_ms
 from schemas.topics import CHANNELS
 from schemas.views import SIGNAL_KINDS, Signal
+from streams.core.relations.reading import read_relations
 from streams.core.rules import DEFAULT_WEIGHTS, KEEPS, Breaks, Keep, Rules, SignalRule, Then
 
 VERSION = 1
@@ -26,7 +27,7 @@ MAX_RULES = 100
 # Values in one list of what is allowed: currencies, reasons, a shop's categories.
 MAX_ALLOWED = 1_000
 MAX_FIELDS = 200
-_SECTIONS = ("version", "sources", "fields", "completeness", "signals")
+_SECTIONS = ("version", "sources", "fields", "completeness", "signals", "relations")
 _CHECKS = ("required", "range", "one_of", "newer_than")
 _RULE_KEYS = ("name", "where", "field", "then", *_CHECKS)
 _WHERE = ("kind", "channel", "source", "name")
@@ -68,6 +69,7 @@ def read_rules(text: str, file: str, *, trust: Mapping[str, int] | None = None) 
         _trust(document, value["sources"]) if "sources" in value else dict(trust or {}),
         _weights(document, value.get("completeness")),
         _signals(document, value.get("signals")),
+        relations=read_relations(document, value.get("relations")),
     )
     document.refuse_if_bad()
     return rules
