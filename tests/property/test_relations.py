@@ -121,3 +121,18 @@ def test_a_dormitory_is_crowded_and_remembers_nobody() -> None:
         assert related.mates == b""
     told = sum(1 for _, m in cluster.of(topics.INBOX) if m and m["told"])
     assert told <= 33 * 33 + 40
+
+
+def test_who_is_parted_again_is_in_the_household_as_two() -> None:
+    cluster, rnd = Cluster(3, IdentityRules({}), declared=DECLARED), random.Random(5)
+    for number, name in enumerate((ONE, TWO, THREE)):
+        write(cluster, number, [name], at("Karimi", "A"), rnd)
+    write(cluster, 8, [ONE, TWO], at("Karimi", "A"), rnd)
+    cluster.run(rnd)
+    check(cluster)
+    assert len(cluster.roots()) == 2
+    cluster.write(topics.RULINGS, 0, None, ruling("split", node_of(TWO)))
+    cluster.run(rnd)
+    check(cluster)
+    assert len(cluster.roots()) == 3
+    assert len(dict(cluster.of(topics.PROFILES))[node_of(THREE)]["relations"]) == 2  # type: ignore[index]
