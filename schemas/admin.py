@@ -8,7 +8,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 from confluent_kafka.error import KafkaError
 
-from schemas.topics import TOPICS, Topic, partitions_of
+from schemas.topics import FIRST, TOPICS, Topic, full_name, partitions_of
 
 _TIMEOUT_S = 30.0
 
@@ -40,7 +40,7 @@ def config_of(topic: Topic, *, retention_ms: int | None = None) -> dict[str, str
         # Only a whole segment is deleted: a record lies there at most so much longer. Kafka's own default is a week.
         "segment.ms": str(topic.segment_ms),
         # The time of arrival, not the client's: a signal dated last year must not be deleted at once.
-        "message.timestamp.type": "LogAppendTime",
+        "message.timestamp.type": "CreateTime" if topic.keeps_time else "LogAppendTime",
     }
 
 
@@ -65,6 +65,7 @@ def create_topics(
     prefix: str = "",
     replication: int = 1,
     kept_ms: Mapping[str, int] | None = None,
+    generation: str = FIRST,
 ) -> Report:
     """Create what is missing of the topics table.
 
@@ -75,6 +76,7 @@ def create_topics(
     prefix : put before every name
     replication : replicas of each partition; three in production
     kept_ms : retention by ``Topic.kept``; what is not named is as the table says
+    generation : whose topics; of one after the first only its own, the others it shares
 
     Raises
     ------
@@ -89,7 +91,11 @@ def create_topics(
             f"no answer from Kafka at {connection['bootstrap.servers']}: {exc.args[0].str()}. "
             "Is it running, and are SADA_KAFKA and the SADA_KAFKA_* settings right?"
         ) from exc
-    wanted = {prefix + t.name: (t, partitions_of(t, customers)) for t in TOPICS.values()}
+    wanted = {
+        full_name(t.name, prefix=prefix, generation=generation): (t, partitions_of(t, customers))
+        for t in TOPICS.values()
+        if generation == FIRST or t.generational
+    }
     existing = [name for name in wanted if name in present]
     _check_partitions({name: wanted[name][1] for name in existing}, present)
     _check_cleanup(admin, {name: wanted[name][0] for name in existing})

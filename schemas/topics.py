@@ -50,6 +50,8 @@ class Topic:
     segment_ms : a segment of a topic that is not compacted ends after so long; only whole segments are deleted
     max_lag_ms : a compacted topic's cleaner looks at a record at the latest so long after it was written: how long
         what was overwritten or deleted may still lie there
+    generational : each generation has its own: what depends on the rules of identity or the number of partitions
+    keeps_time : records keep the time that they are written with, else they get that of their arrival
     public : others read or write it, so it is framed as the schema registry says where there is one
     """
 
@@ -65,6 +67,8 @@ class Topic:
     max_lag_ms: int | None = None
     kept: Kept = ""
     segment_ms: int = DAY_MS
+    generational: bool = False
+    keeps_time: bool = False
 
 
 def signals(channel: str) -> str:
@@ -83,6 +87,8 @@ STATE_MAX_BYTES = 8_388_608
 DEAD_LETTER_MAX_BYTES = 2_200_000
 
 INBOX = "customers.inbox"
+REPLAY = "replay"
+GENERATIONS = "generations"
 TICKS = "ticks"
 PROFILES = "profiles"
 IDENTITIES = "identities"
@@ -115,6 +121,7 @@ _TABLE: tuple[Topic, ...] = (
             doc=f"Signals of the {c} channel.",
             public=True,
             kept="signals",
+            generational=True,
         )
         for c in CHANNELS
     ),
@@ -126,8 +133,28 @@ _TABLE: tuple[Topic, ...] = (
         doc="Messages between nodes; what was read is deleted by the workers.",
         max_bytes=STATE_MAX_BYTES,
         segment_ms=HOUR_MS,
+        generational=True,
     ),
-    Topic(TICKS, "tick", "none", "customers", retention_ms=DAY_MS, doc="Moves quiet partitions' stream time."),
+    Topic(
+        REPLAY,
+        "replay",
+        _NODE,
+        "customers",
+        retention_ms=30 * DAY_MS,
+        doc="The past of a generation that was built from another, in order of time.",
+        generational=True,
+        keeps_time=True,
+        kept="signals",
+    ),
+    Topic(
+        TICKS,
+        "tick",
+        "none",
+        "customers",
+        retention_ms=DAY_MS,
+        doc="Moves quiet partitions' stream time.",
+        generational=True,
+    ),
     Topic(
         PROFILES,
         "profile",
@@ -138,6 +165,7 @@ _TABLE: tuple[Topic, ...] = (
         max_bytes=STATE_MAX_BYTES,
         public=True,
         max_lag_ms=DAY_MS,
+        generational=True,
     ),
     Topic(
         IDENTITIES,
@@ -148,6 +176,7 @@ _TABLE: tuple[Topic, ...] = (
         doc="Node to customer.",
         public=True,
         max_lag_ms=DAY_MS,
+        generational=True,
     ),
     Topic(
         MERGES,
@@ -157,6 +186,7 @@ _TABLE: tuple[Topic, ...] = (
         retention_ms=-1,
         doc="Merges, refusals, splits, suspensions and erasures.",
         public=True,
+        generational=True,
     ),
     Topic(
         RULINGS,
@@ -166,6 +196,7 @@ _TABLE: tuple[Topic, ...] = (
         retention_ms=-1,
         doc="What operators said on identity.",
         public=True,
+        generational=True,
     ),
     Topic(
         CARDS,
@@ -175,6 +206,7 @@ _TABLE: tuple[Topic, ...] = (
         retention_ms=DAY_MS,  # read within seconds; it holds names and addresses
         doc="What near matches compare; what was read is deleted by the workers.",
         segment_ms=HOUR_MS,
+        generational=True,
     ),
     Topic(
         MATCHES,
@@ -184,6 +216,7 @@ _TABLE: tuple[Topic, ...] = (
         compacted=True,
         doc="Customers who may be one person, and what became of that.",
         public=True,
+        generational=True,
     ),
     Topic(
         DECISIONS,
@@ -211,6 +244,14 @@ _TABLE: tuple[Topic, ...] = (
     Topic(MODELS, "model_snapshot", "model, UTF-8", "one", compacted=True, doc="Newest snapshot of each model."),
     Topic(CATALOGUE, "catalogue", "the word catalogue", "one", compacted=True, doc="Actions and policies."),
     Topic(
+        GENERATIONS,
+        "generation",
+        "the word table, or generation and partition",
+        "one",
+        compacted=True,
+        doc="Which generation is live.",
+    ),
+    Topic(
         DEAD_LETTERS,
         "dead_letter",
         "origin",
@@ -229,6 +270,7 @@ _TABLE: tuple[Topic, ...] = (
         doc="State of the customers agent, each customer sealed with a secret of its own.",
         max_bytes=STATE_MAX_BYTES,
         max_lag_ms=DAY_MS,
+        generational=True,
     ),
     # Its records are 40 bytes: compacting it all within the hour is cheap, and then a destroyed secret is gone.
     Topic(
@@ -239,6 +281,7 @@ _TABLE: tuple[Topic, ...] = (
         compacted=True,
         doc="Secrets that open the state, wrapped: without its own a customer's state is unreadable.",
         max_lag_ms=HOUR_MS,
+        generational=True,
     ),
     Topic(
         LEARNERS_CHANGELOG,
@@ -256,6 +299,7 @@ _TABLE: tuple[Topic, ...] = (
         "customers",
         compacted=True,
         doc="State of near matches.",
+        generational=True,
         max_bytes=STATE_MAX_BYTES,
         max_lag_ms=DAY_MS,
     ),
@@ -266,6 +310,7 @@ _TABLE: tuple[Topic, ...] = (
         "customers",
         compacted=True,
         doc="Secrets that open the state of near matches, wrapped; a block that a card has left gets a new one.",
+        generational=True,
         max_lag_ms=HOUR_MS,
     ),
 )
@@ -273,7 +318,10 @@ _TABLE: tuple[Topic, ...] = (
 TOPICS: Mapping[str, Topic] = {topic.name: topic for topic in _TABLE}
 
 # What the customers agent reads.
-CUSTOMER_SOURCES: tuple[str, ...] = (*(signals(c) for c in CHANNELS), RULINGS, INBOX, TICKS)
+CUSTOMER_SOURCES: tuple[str, ...] = (*(signals(c) for c in CHANNELS), RULINGS, REPLAY, INBOX, TICKS)
+
+# The generation that there is before any rebuild; its topics have no more before their names.
+FIRST = "g1"
 
 # Partitions of the learners' topics: the most models that learn in parallel.
 MODEL_PARTITIONS = 4
@@ -282,3 +330,16 @@ MODEL_PARTITIONS = 4
 def partitions_of(topic: Topic, customers: int) -> int:
     """Return how many partitions a topic has when the customers agent has so many."""
     return {"customers": customers, "models": MODEL_PARTITIONS, "one": 1}[topic.partitioning]
+
+
+def full_name(name: str, *, prefix: str = "", generation: str = FIRST) -> str:
+    """Return a topic's full name.
+
+    Examples
+    --------
+    >>> full_name("profiles", generation="g2"), full_name("decisions", generation="g2")
+    ('g2.profiles', 'decisions')
+    """
+    topic = TOPICS.get(name)
+    own = "" if generation == FIRST or topic is None or not topic.generational else f"{generation}."
+    return f"{prefix}{own}{name}"

@@ -195,6 +195,10 @@ class DecisionView(TypedDict):
     scores: dict[str, float]
     model_versions: dict[str, int]
     catalogue_version: str
+    node: bytes
+    purpose: str
+    goal: str
+    reward_due_ms: int
 
 
 class ActionView(TypedDict):

@@ -1,12 +1,14 @@
 """The composition root of a worker: settings become stages, stages become one Faust application.
 
-To add a stage, write a job over (state, batch), make a ``Stage`` of it, and add a row to ``STAGES``.
+To add a stage, write a job over (state, batch), make a ``Stage`` of it, and add it in ``stages``.
 """
 
 import asyncio
 import gc
 import logging
-from collections.abc import Callable, Mapping
+import os
+import signal
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,6 +31,7 @@ from streams.agents.scoring import LiveScorers
 from streams.agents.tally import Tally
 from streams.core.customer import Brain
 from streams.core.labels import LabelRules
+from streams.generations import Follower, Hosted, Renewal, hosted
 from streams.lane.app import build, run
 from streams.lane.config import LaneConfig
 from streams.lane.job import Stage
@@ -48,18 +51,18 @@ _CAUGHT_UP_S = 30.0
 _LOOK_EVERY_S = 0.5
 
 
-def _customers(settings: Settings, wire: Wire, brain: Callable[[], Brain]) -> Stage[Any]:
+def _customers(settings: Settings, wire: Wire, brain: Callable[[], Brain], tally: Tally) -> Stage[Any]:
     agent = Customers(
         wire=wire,
-        namer=Namer(Hasher(settings.secret("node_key")), settings.identity_rules()),
+        namer=Namer(Hasher(settings.secret("node_key")), brain().identity),
         owner=Owner(settings.partitions),
         brain=brain,
-        tally=Tally(),
+        tally=tally,
     )
-    return customers.stage(agent, max_batch=MAX_BATCH)
+    return customers.stage(agent, max_batch=MAX_BATCH, name=_own_name(customers.STAGE, settings))
 
 
-def _learners(settings: Settings, wire: Wire, _: Callable[[], Brain]) -> Stage[Any]:
+def _learners(settings: Settings, wire: Wire) -> Stage[Any]:
     return learners.learners_stage(
         settings.secret("snapshot_key"),
         topic=settings.topic,
@@ -67,11 +70,18 @@ def _learners(settings: Settings, wire: Wire, _: Callable[[], Brain]) -> Stage[A
     )
 
 
-def _near(settings: Settings, wire: Wire, _: Callable[[], Brain]) -> Stage[Any] | None:
+def _near(settings: Settings, wire: Wire) -> Stage[Any] | None:
     rules = settings.identity_rules().near
     if rules is None:
         return None
-    return near.stage(near.Near(wire, review=rules.review, partitions=settings.partitions))
+    return near.stage(
+        near.Near(wire, review=rules.review, partitions=settings.partitions), name=_own_name(near.NAME, settings)
+    )
+
+
+def _own_name(stage: str, settings: Settings) -> str:
+    """Return the name of a generation's stage: two generations run beside each other."""
+    return stage if settings.generation == topics.FIRST else f"{stage}-{settings.generation}"
 
 
 def tune_collector() -> None:
@@ -84,12 +94,41 @@ def tune_collector() -> None:
     gc.set_threshold(50_000, 50, 100)
 
 
-# Every stateful stage that a worker runs; None: the settings want it not.
-STAGES: Mapping[str, Callable[[Settings, Wire, Callable[[], Brain]], Stage[Any] | None]] = {
-    "customers": _customers,
-    "learners": _learners,
-    "near": _near,
-}
+def _brains(settings: Settings, scorers: LiveScorers, catalogue: LiveCatalogue) -> Callable[[], Brain]:
+    """Return what decides in a generation: its own rules, models and catalogue of all."""
+    identity = settings.identity_rules()
+    record_rules = load_rules(settings.rules, identity, text=settings.rules_text)
+    rules = LabelRules(
+        anchor=settings.churn_anchor,
+        churn_horizon_ms=1_000 * settings.churn_horizon_s,
+        churn_gap_ms=1_000 * settings.churn_gap_s,
+    )
+
+    def brain() -> Brain:
+        return Brain(scorers.current, catalogue.current, identity=identity, labels=rules, rules=record_rules)
+
+    return brain
+
+
+def _wire(settings: Settings) -> Wire:
+    wire = Wire(settings.codecs())
+    for topic in topics.TOPICS.values():
+        if topic.schema:
+            wire.codec(topic.name)  # the registry is asked now, not in the middle of a batch
+    return wire
+
+
+def stages(generations: Sequence[Hosted], scorers: LiveScorers, catalogue: LiveCatalogue) -> list[Stage[Any]]:
+    """Return every stateful stage that a worker runs: those of each generation, and the learners, once for all."""
+    tally = Tally()
+    found = [_learners(generations[0].settings, _wire(generations[0].settings))]
+    for _, settings in generations:
+        wire = _wire(settings)
+        found.append(_customers(settings, wire, _brains(settings, scorers, catalogue), tally))
+        matches = _near(settings, wire)
+        if matches is not None:
+            found.append(matches)
+    return found
 
 
 def lane_config(settings: Settings) -> LaneConfig:
@@ -131,35 +170,23 @@ def run_worker(settings: Settings) -> int:
     """
     logs.configure("worker")
     tune_collector()
-    wire = Wire(settings.codecs())
-    for topic in topics.TOPICS.values():
-        if topic.schema:
-            wire.codec(topic.name)  # the registry is asked now, not in the middle of a batch
+    generations = hosted(settings)
     scorers = LiveScorers(settings.secret("snapshot_key"))
     catalogue = LiveCatalogue()
-    identity = settings.identity_rules()
-    record_rules = load_rules(settings.rules, identity)
-    rules = LabelRules(
-        anchor=settings.churn_anchor,
-        churn_horizon_ms=1_000 * settings.churn_horizon_s,
-        churn_gap_ms=1_000 * settings.churn_gap_s,
-    )
-
-    def brain() -> Brain:
-        return Brain(scorers.current, catalogue.current, identity=identity, labels=rules, rules=record_rules)
-
+    renewal = Renewal(tuple(each.known.name for each in generations), lambda: os.kill(os.getpid(), signal.SIGTERM))
     config = lane_config(settings)
-    stages = [stage for make in STAGES.values() if (stage := make(settings, wire, brain)) is not None]
+    running = stages(generations, scorers, catalogue)
     config.directory.mkdir(parents=True, exist_ok=True)
     connection = settings.librdkafka()
     with (
         BroadcastReader(connection, settings.topic(topics.MODELS), scorers.on_record) as models_reader,
         BroadcastReader(connection, settings.topic(topics.CATALOGUE), catalogue.on_record) as catalogue_reader,
+        Follower(settings, renewal.on_table),
     ):
         for reader in (models_reader, catalogue_reader):
             if not reader.caught_up.wait(_CAUGHT_UP_S):
                 log.warning("%s is not read yet after %.0f s; going on without", reader.topic, _CAUGHT_UP_S)
-        app = build(config, stages, observer=PrometheusObserver(group=config.app))
+        app = build(config, running, observer=PrometheusObserver(group=config.app))
 
         async def serve_metrics() -> None:
             server = await metrics.serve(
@@ -174,14 +201,18 @@ def run_worker(settings: Settings) -> int:
                 await server.stop()
 
         async def tick() -> None:
-            await _tick(settings, wire)
+            await _tick(settings, [each.settings for each in generations])
 
         async def make_ready_to_learn() -> None:
             await _preload_when_learning(app.lane)
 
-        purge = Purge(connection, app.lane.committed, [settings.topic(topics.INBOX), settings.topic(topics.CARDS)])
+        read_here = [each.settings.topic(name) for each in generations for name in (topics.INBOX, topics.CARDS)]
+        purge = Purge(connection, app.lane.committed, read_here)
         beside = [serve_metrics, make_ready_to_learn, purge.run, *([tick] if settings.tick_s else [])]
-        return run(app, beside=beside)
+        code = run(app, beside=beside)
+    if code == 0:
+        renewal.renew()
+    return code
 
 
 async def _preload_when_learning(lane: Lane) -> None:
@@ -192,14 +223,18 @@ async def _preload_when_learning(lane: Lane) -> None:
     await asyncio.Event().wait()  # what runs beside the lane runs as long as it
 
 
-async def _tick(settings: Settings, wire: Wire) -> None:
-    """Write the wall clock to every partition of ``ticks``: a quiet partition's time moves, and its timers fire."""
+async def _tick(settings: Settings, generations: Sequence[Settings]) -> None:
+    """Write the wall clock to every partition of ``ticks``: a quiet partition's time moves, and its timers fire.
+
+    A generation that is built leaves them out: its time is that of what it replays.
+    """
     producer = Producer({**settings.librdkafka(), "linger.ms": 5})
-    topic, codec = settings.topic(topics.TICKS), wire.codec(topics.TICKS)
+    codec = settings.codecs().of(topics.TICKS)
+    places = [(each.topic(topics.TICKS), number) for each in generations for number in range(each.partitions)]
     try:
         while True:
             value = codec.encode({"at_ms": metrics.wall_ms()})
-            for partition in range(settings.partitions):
+            for topic, partition in places:
                 producer.produce(topic, value, partition=partition)
             producer.poll(0)
             await asyncio.sleep(settings.tick_s)

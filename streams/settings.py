@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.topics import FIRST, full_name
+
 if TYPE_CHECKING:
     from schemas.codecs import Codecs
     from schemas.identity_rules import IdentityRules
@@ -37,6 +39,7 @@ class Settings(BaseSettings):
     kafka_password: SecretStr | None = None
     kafka_ca: Path | None = Field(None, description="PEM file of the broker's certificate authority")
     topic_prefix: str = Field("", description="put before every topic name: tests, generations, tenants")
+    generation: str = Field(FIRST, description="whose topics these are: set by processes from the topic generations")
     app: str = Field("sada", description="consumer group and transactional id prefix")
     schema_registry: str | None = Field(None, description="URL; with it public topics are framed as Confluent does")
 
@@ -76,6 +79,8 @@ class Settings(BaseSettings):
         None, description="ISO 3166 region of phone numbers without a country code, for example IR"
     )
     identity: Path | None = Field(None, description="YAML file: rules of identity; unset: the defaults")
+    identity_text: str | None = Field(None, description="text of identity.yaml, of a generation that has its own")
+    rules_text: str | None = Field(None, description="text of rules.yaml, of a generation that has its own")
     churn_anchor: Literal["activity", "order"] = Field("activity", description="what a customer who stays does again")
     churn_horizon_s: int = Field(14 * 86_400, ge=1, description="nothing of it for so long is churn")
     churn_gap_s: int = Field(12 * 3_600, ge=0, description="sooner than this after a score is the same visit")
@@ -135,7 +140,12 @@ class Settings(BaseSettings):
 
     def topic(self, name: str) -> str:
         """Return a topic's full name."""
-        return self.topic_prefix + name
+        return full_name(name, prefix=self.topic_prefix, generation=self.generation)
+
+    @property
+    def view_prefix(self) -> str:
+        """What stands before the names of a generation's view in Redis."""
+        return self.topic_prefix if self.generation == FIRST else f"{self.topic_prefix}{self.generation}."
 
     def codecs(self) -> "Codecs":
         """Return the codecs of this deployment's topics.
@@ -162,10 +172,13 @@ class Settings(BaseSettings):
         from schemas.identity_file import DocumentError, read_rules  # noqa: PLC0415
         from schemas.identity_rules import IdentityRules  # noqa: PLC0415
 
-        if self.identity is None:
+        if self.identity is None and self.identity_text is None:
             return IdentityRules(forms=Forms(region=self.region))
         try:
-            return read_rules(self.identity.read_text("utf-8-sig"), str(self.identity), region=self.region)
+            if self.identity_text is not None:
+                return read_rules(self.identity_text, f"identity rules of {self.generation}", region=self.region)
+            path = Path(self.identity or "")
+            return read_rules(path.read_text("utf-8-sig"), str(path), region=self.region)
         except (OSError, UnicodeDecodeError) as exc:
             raise SettingsError(f"SADA_IDENTITY: {self.identity} cannot be read: {exc}") from None
         except DocumentError as exc:

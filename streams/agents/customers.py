@@ -16,9 +16,11 @@ from schemas import topics
 from schemas.identifiers import Identifier
 from schemas.views import Signal
 from schemas.wire import WireError
+from streams.agents import replaying
 from streams.agents.naming import Named, Namer
 from streams.agents.near_outgoing import of_near
 from streams.agents.outgoing import Wire, is_node, of_effects, of_events, of_message, without_bytes
+from streams.agents.replaying import BUILDING, LIVE, Past
 from streams.agents.routing import Owner
 from streams.agents.tally import Tally
 from streams.agents.words import state_words
@@ -27,7 +29,7 @@ from streams.core.ceiling import keep_below
 from streams.core.customer import Brain, Effects, decide_on, observe, pass_time
 from streams.core.errors import ErasedError, SignalError
 from streams.core.golden_record import merge, moment_of
-from streams.core.links import Deliver, Event, Forgotten, Joined, Merged, Message, Parted, Rule, Step, from_wire
+from streams.core.links import Deliver, Done, Event, Forgotten, Joined, Merged, Message, Parted, Rule, Step, from_wire
 from streams.core.near.carding import recard
 from streams.core.profile import profile_of
 from streams.core.relations.messages import Place
@@ -42,13 +44,17 @@ STAGE = "customers"
 
 
 class Arrival(NamedTuple):
-    """A signal on its way to its customer. ``raw`` is its wire format, ``origin`` topic/partition/offset."""
+    """A signal on its way to its customer. ``raw`` is its wire format, ``origin`` topic/partition/offset.
+
+    ``replayed_at_ms``: when it first arrived, if a rebuild replays it.
+    """
 
     named: Named
     signal: Signal
     at_ms: int
     raw: bytes
     origin: str
+    replayed_at_ms: int = 0
 
 
 class Customers:
@@ -89,6 +95,9 @@ class _Run:
         self.brain = replace(brain, groups=groups)
         self.refers = groups if any(relation.identifier for relation in relations) else None
         self.near = self.brain.identity.near is not None
+        # What decides nothing: for the past.
+        self.quiet = replace(self.brain, catalogue=None)
+        self.phase = LIVE
         self.stream_ms = batch.stream_ms
         self.records: dict[bytes, NodeRecord | None] = {}
         self.changed: set[bytes] = set()
@@ -98,11 +107,16 @@ class _Run:
         self.travelling: list[Message] = []
         self.events: list[Event] = []
         self.effects = Effects()
+        # What the past comes to: another generation has done it. Groups are told all the same: they are this one's.
+        self.past = Effects(messages=self.effects.messages)
+        self.answers: list[Output] = []
         self.failures: list[Failure] = []
         self.noted: Counter[str] = Counter()
 
     def result(self) -> Result[NodeRecord]:
         """Do the work of the batch."""
+        self.phase = replaying.phase_of(self)
+        building = self.phase == BUILDING
         for key in self.batch.due:
             self._let_time_pass(key)
         self._drain()
@@ -126,10 +140,12 @@ class _Run:
         outputs += of_near(wire, self.events, self.stream_ms, self.agent.owner.partitions)
         outputs += of_effects(wire, self.effects)
         outputs += [self._profile(node, fresh) for node, fresh in self.touched.items()]
+        outputs += self.answers
         merged = {event.customer for event in self.events if isinstance(event, Merged)}
         sizes = [len(root.members) for node in merged if isinstance(root := self.records.get(node), Root)]
-        self.agent.tally.merged(sizes)
-        self.agent.tally.batch(self.effects, self.events, self.noted, self.failures)
+        if not building:  # what comes of the past was counted when it came
+            self.agent.tally.merged(sizes)
+            self.agent.tally.batch(self.effects, self.events, self.noted, self.failures)
         return Result(
             changes={key: self.records[key] for key in self.changed},
             # What was written of the whole must not outlive a part of it that is erased one day.
@@ -141,16 +157,16 @@ class _Run:
 
     # ── state ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _find(self, node: bytes) -> NodeRecord | None:
+    def find(self, node: bytes) -> NodeRecord | None:
         if node in self.records:
             return self.records[node]
         found = self.records[node] = self.known.get(node)
         return found
 
-    def _owns(self, node: bytes) -> bool:
+    def owns(self, node: bytes) -> bool:
         return self.agent.owner.partition_of(node) == self.batch.partition
 
-    def _step(self, node: bytes, step: Step) -> None:
+    def step(self, node: bytes, step: Step) -> None:
         """Take in what identity says of a node: its record, its messages, its events."""
         if step.changed:
             self.records[node] = step.record
@@ -175,9 +191,10 @@ class _Run:
     # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _let_time_pass(self, node: bytes) -> None:
-        record = self._find(node)
+        record = self.find(node)
         if isinstance(record, Root):
-            pass_time(record, self.stream_ms, self.brain, self.effects)
+            brain, effects = (self.quiet, self.past) if self.phase == BUILDING else (self.brain, self.effects)
+            pass_time(record, self.stream_ms, brain, effects)
             self.touched[node] = None  # what is published is as of its newest signal, not of the timer
             self.changed.add(node)
 
@@ -187,13 +204,17 @@ class _Run:
         name = self.agent.bare[record.topic]
         if record.value is None:
             raise WireError("empty", f"a record without a value means nothing on {name}")
+        if replaying.is_left_out(self, name, record):
+            return
         if name == topics.TICKS:
             tick = self.agent.wire.codec(name).decode(record.value)
             self.stream_ms = max(self.stream_ms, min(tick["at_ms"], record.timestamp_ms))
         elif name == topics.INBOX:
             self._take_message(record, record.value)
         elif name == topics.RULINGS:
-            self._take_ruling(record.value)
+            self.take_ruling(record.value)
+        elif name == topics.REPLAY:
+            replaying.take(self, record, record.value)
         else:
             self._take_signal(record, name, record.value)
 
@@ -214,7 +235,7 @@ class _Run:
             self.noted[f"identifier-{code}"] += 1
         self.stream_ms = max(self.stream_ms, at_ms)
         arrival = Arrival(named, signal, at_ms, raw, origin)
-        if self._find(named.node) is None and not self._owns(named.node):
+        if self.find(named.node) is None and not self.owns(named.node):
             self.travelling.append(Message(named.node, named.node, Deliver(named.node, raw, arrival.origin)))
             self.noted["forwarded"] += 1
         else:
@@ -230,10 +251,10 @@ class _Run:
         except SignalError:
             return
         for node in (named.node, *(node for node, _ in named.others)):
-            if isinstance(self._find(node), Erased):
+            if isinstance(self.find(node), Erased):
                 raise ErasedError(node, origin)
 
-    def _take_ruling(self, raw: bytes) -> None:
+    def take_ruling(self, raw: bytes) -> None:
         """Bring an operator's ruling to the customer of its node."""
         ruling = self.agent.wire.codec(topics.RULINGS).decode(raw)
         rule = Rule(ruling["id"], ruling["kind"], ruling["node"], ruling["other"])
@@ -257,22 +278,25 @@ class _Run:
             if not name.startswith("signals."):
                 raise WireError("bad-message", f"a delivered signal names no topic of signals: {body.origin[:80]!r}")
             signal = cast("Signal", self.agent.wire.codec(name).decode(body.signal, strict=False))
-            at_ms = min(check(signal), record.timestamp_ms)
+            at_ms = min(check(signal), body.replayed_at_ms or record.timestamp_ms)
             named = self.agent.namer.name(signal, name)
-            self._bring(message.to, Arrival(named, signal, at_ms, body.signal, body.origin), hops=message.hops)
+            arrival = Arrival(named, signal, at_ms, body.signal, body.origin, body.replayed_at_ms)
+            self._bring(message.to, arrival, hops=message.hops)
+        elif isinstance(body, Done):
+            replaying.take_decision(self, message)
         else:
             try:
                 step = self._handle(message)
             except (ProtocolError, msgspec.DecodeError) as exc:  # raised before anything was changed
                 raise WireError("bad-message", f"{type(exc).__name__}: {exc}") from None
-            self._step(message.to, step)
+            self.step(message.to, step)
 
     def _handle(self, message: Message) -> Step:
-        found, body = self._find(message.to), message.body
+        found, body = self.find(message.to), message.body
         if isinstance(body, Place) and isinstance(found, Root) and body.node in found.members:
             decide_on(found, body, stream_ms=self.stream_ms, brain=self.brain, effects=self.effects)
             return Step(found)
-        return identity.handle(self._find(message.to), message, now_ms=self.stream_ms, rules=self.brain.identity)
+        return identity.handle(self.find(message.to), message, now_ms=self.stream_ms, rules=self.brain.identity)
 
     def _drain(self) -> None:
         """Handle messages for nodes of this partition at once, first in first out; the others travel."""
@@ -281,8 +305,8 @@ class _Run:
             queue.extend(told)
             told.clear()
             message = queue.popleft()
-            if self._owns(message.to) and not message.by_log:
-                self._step(message.to, self._handle(message))
+            if self.owns(message.to) and not message.by_log:
+                self.step(message.to, self._handle(message))
             else:
                 self.travelling.append(message)
 
@@ -291,7 +315,7 @@ class _Run:
     def _bring(self, to: bytes, arrival: Arrival, *, hops: int) -> None:
         """Follow the pointers from a node to its root, as far as they stay on this partition, and fold the signal."""
         own = arrival.named.node
-        found = self._find(to)
+        found = self.find(to)
         while not isinstance(found, Root) or own not in found.members:
             if found is None:
                 found = self._open(to, arrival)
@@ -300,15 +324,21 @@ class _Run:
                 raise SignalError("unknown-customer", f"{to.hex()} is no customer but a group of them")
             if isinstance(found, Erased) and to == own:
                 raise ErasedError(own, arrival.origin)
-            message = Message(to, own, Deliver(own, arrival.raw, arrival.origin), hops)
+            deliver = Deliver(own, arrival.raw, arrival.origin, arrival.replayed_at_ms)
+            message = Message(to, own, deliver, hops)
             (onward,) = identity.onward(found, own, message).messages
-            if onward.by_log or not self._owns(onward.to):
+            if onward.by_log or not self.owns(onward.to):
                 self.travelling.append(onward)
                 return
             to, hops = onward.to, onward.hops
-            found = self._find(to)
+            found = self.find(to)
         self.queue.extend(identity.shorten(found, own, hops))
         self._observe(found, arrival)
+
+    def bring_past(self, named: Named, past: Past) -> None:
+        """Bring a replayed signal to its customer."""
+        arrival = Arrival(named, past.signal, past.at_ms, past.raw, past.origin, past.arrived_at_ms)
+        self._bring(named.node, arrival, hops=0)
 
     def _open(self, to: bytes, arrival: Arrival) -> Root:
         named = arrival.named
@@ -318,7 +348,7 @@ class _Run:
         step = identity.open_root(
             to, named.identifier, signal_id=signal["id"], source=signal["source"], now_ms=self.stream_ms
         )
-        self._step(to, step)
+        self.step(to, step)
         return cast("Root", step.record)
 
     def _observe(self, root: Root, arrival: Arrival) -> None:
@@ -329,8 +359,8 @@ class _Run:
             signal,
             arrival.at_ms,
             stream_ms=self.stream_ms,
-            brain=self.brain,
-            effects=self.effects,
+            brain=self.quiet if arrival.replayed_at_ms else self.brain,
+            effects=self.past if arrival.replayed_at_ms else self.effects,
         )
         if fresh is not None:
             self.changed.add(root.node)
@@ -347,7 +377,7 @@ class _Run:
                 rules=self.brain.identity,
             )
             if step.changed:
-                self._step(root.node, step)
+                self.step(root.node, step)
         if self.near and fresh is not None and signal.get("traits"):
             told = recard(root, named.node, self.agent.namer.block)
             self.events.extend(told)
@@ -367,11 +397,11 @@ class _Run:
         return self.agent.wire.output(topics.PROFILES, node, profile_of(root, record))
 
 
-def stage(agent: Customers, *, max_batch: int) -> Stage[NodeRecord]:
-    """Return the agent as a stage of the lane."""
+def stage(agent: Customers, *, max_batch: int, name: str = STAGE) -> Stage[NodeRecord]:
+    """Return the agent as a stage of the lane; each generation's has a name of its own."""
     wire = agent.wire
     return Stage(
-        name=STAGE,
+        name=name,
         sources=tuple(wire.topic(name) for name in topics.CUSTOMER_SOURCES),
         changelog=wire.topic(topics.CUSTOMERS_CHANGELOG),
         vault=wire.topic(topics.VAULT),

@@ -201,12 +201,12 @@ def _told(proposal: Proposal, block: bytes) -> Message:
     return Message(node, node, Alike(node, other, believed.match, believed.household, bytes(pattern), block))
 
 
-def stage(agent: Near) -> Stage[Value]:
-    """Return the agent as a stage of the lane."""
+def stage(agent: Near, *, name: str = NAME) -> Stage[Value]:
+    """Return the agent as a stage of the lane; each generation's has a name of its own."""
     wire = agent.wire
     dead_letter: Any = partial(wire.dead_letter, stage=NAME)
     return Stage(
-        name=NAME,
+        name=name,
         sources=(wire.topic(topics.CARDS),),
         changelog=wire.topic(topics.NEAR_CHANGELOG),
         vault=wire.topic(topics.NEAR_VAULT),

@@ -303,6 +303,7 @@ def _is_capped(decided: Decided, catalogue: Catalogue) -> bool:
 
 def _do(root: Root, node: bytes, decided: Decided, effects: Effects) -> None:
     """Let the world and the customer's record know of a decision."""
+    decided.decision["node"] = node
     effects.decisions.append(decided.decision)
     root.last_decision = decided.last
     if decided.action is not None:

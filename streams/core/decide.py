@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from schemas.features import FEATURE_SET, INTENTS
 from schemas.views import ActionView, Candidate, DecisionView, Signal
-from streams.core.catalogue import Action, Catalogue, Lever, Trigger
+from streams.core.catalogue import Catalogue, Lever, Trigger
 from streams.core.choice import choose, probabilities
 from streams.core.eligibility import Option, eligible, hold_reason
 from streams.core.facet_state import Contact
@@ -163,13 +163,18 @@ def decide(
         "scores": {"churn": scores.churn, **{INTENT_SCORES[name]: p for name, p in scores.intent.items()}},
         "model_versions": dict(scores.versions),
         "catalogue_version": catalogue.version,
+        "node": root_node,
+        "purpose": "",
+        "goal": "",
+        "reward_due_ms": 0,
     }
     if chosen is None:
-        return Decided(decision, None, None, _last(decision))
+        return Decided(decision, None, None, last_of(decision))
     option = options[chosen]
-    contact = _contact(decision, option.action, candidates[chosen]["p"], scores.versions.get(PROPENSITY, 0))
-    action = message_of(decision, contact.action_id, option, moment, catalogue) if acts else None
-    return Decided(decision, action, contact, _last(decision))
+    decision["purpose"], decision["goal"] = option.action.purpose, option.action.goal
+    decision["reward_due_ms"] = record.now_ms + option.action.within_ms
+    action = message_of(decision, action_id(decision["id"]), option, moment, catalogue) if acts else None
+    return Decided(decision, action, contact_of(decision), last_of(decision))
 
 
 def _weigh(
@@ -233,30 +238,36 @@ def pack_features(vector: Sequence[float]) -> bytes:
     return packed.tobytes()
 
 
-def _contact(decision: DecisionView, action: Action, predicted: float, version: int) -> Contact:
+def contact_of(decision: DecisionView) -> Contact | None:
+    """Return the contact that a decision made, None with hold: how another generation learns of it."""
+    action, arm = decision["action"], (decision["action"], decision["treatment"])
+    if action is None:
+        return None
+    predicted = next((c["p"] for c in decision["candidates"] if (c["action"], c["treatment"]) == arm), 0.0)
     control = decision["control"]
     return Contact(
         action_id=action_id(decision["id"]),
         decision_id=decision["id"],
-        action=action.id,
+        action=action,
         treatment=decision["treatment"] or "",
         channel=decision["channel"] or "",
-        purpose=action.purpose,
+        purpose=decision["purpose"],
         at_ms=decision["decided_at_ms"],
         control=control,
         outcome="",
         outcome_at_ms=0,
-        reward_due_ms=decision["decided_at_ms"] + action.within_ms,
-        goal=action.goal,
+        reward_due_ms=decision["reward_due_ms"],
+        goal=decision["goal"],
         # Control teaches the bandit nothing about an arm: nothing was sent.
         features=b"" if control else pack_features(decision["features"]),
         propensity=decision["propensity"],
         predicted=predicted,
-        version=version,
+        version=decision["model_versions"].get(PROPENSITY, 0),
     )
 
 
-def _last(decision: DecisionView) -> LastDecision:
+def last_of(decision: DecisionView) -> LastDecision:
+    """Return what a customer's state keeps of a decision."""
     return LastDecision(
         decision_id=decision["id"],
         action=decision["action"] or "",

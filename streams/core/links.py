@@ -12,11 +12,15 @@ from streams.core.state import NodeRecord
 
 
 class Deliver(NamedTuple):
-    """A signal on its way to the root of its node; ``signal`` in wire format, ``origin`` topic/partition/offset."""
+    """A signal on its way to the root of its node; ``signal`` in wire format, ``origin`` topic/partition/offset.
+
+    ``replayed_at_ms``: when it first arrived, if a rebuild replays it; 0: it is new.
+    """
 
     facet: bytes
     signal: bytes
     origin: str
+    replayed_at_ms: int = 0
 
 
 class Link(NamedTuple):
@@ -122,6 +126,13 @@ class Erase(NamedTuple):
     ruling: str
 
 
+class Done(NamedTuple):
+    """What another generation decided upon a signal of ``node``; ``decision`` in wire format."""
+
+    node: bytes
+    decision: bytes
+
+
 Body: TypeAlias = (
     Deliver
     | Link
@@ -142,6 +153,7 @@ Body: TypeAlias = (
     | Ask
     | Place
     | Release
+    | Done
 )
 
 
@@ -154,7 +166,7 @@ def aim(body: Body) -> bytes | None:
     match body:
         case Deliver():
             return body.facet
-        case Link() | Rule() | Alike() | Compare() | Borne() | Told() | Place():
+        case Link() | Rule() | Alike() | Compare() | Borne() | Told() | Place() | Done():
             return body.node
         case Propose() | Answer() | Reconsider():
             return body.theirs
@@ -310,6 +322,7 @@ _FIELDS: Mapping[type, str] = {
     Ask: "ask",
     Place: "place",
     Release: "release",
+    Done: "done",
 }
 _BODIES: Mapping[str, Callable[..., Body]] = {
     "deliver": Deliver,
@@ -331,6 +344,7 @@ _BODIES: Mapping[str, Callable[..., Body]] = {
     "ask": Ask,
     "place": Place,
     "release": Release,
+    "done": Done,
 }
 
 

@@ -50,6 +50,7 @@ def profile_of(root: Root, record: GoldenRecord) -> dict[str, Any]:
                 "source": m.source,
                 "suspended_at_ms": m.suspended_at_ms,
                 "cuts": list(m.cuts),
+                "cut_sides": list(m.cuts.values()),
             }
             for node, m in record.members.items()
         ],

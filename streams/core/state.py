@@ -8,7 +8,7 @@ The structures are msgspec arrays: compact, encoded and decoded in C. Fields are
 a default, so that older state can be read.
 """
 
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import msgspec
 
@@ -289,13 +289,27 @@ class Group(Struct, tag="g"):
     grants: list[Grant] = []  # newest first
 
 
+class Phase(Struct, tag="p"):
+    """How far a partition's part in a rebuild is, under ``PHASE_KEY``: none is as "live".
+
+    building: it takes the past in and decides nothing. draining: another generation takes what comes from here on.
+    """
+
+    phase: str
+    generation: str
+
+
 NodeRecord: TypeAlias = Root | Alias | Erased | Group
 
+# Where a partition's phase lies; no node has this length.
+PHASE_KEY = b"phase"
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[NodeRecord] = msgspec.msgpack.Decoder(NodeRecord)
+# A phase is no node's record: who asks for a node never meets one.
+_decoder: msgspec.msgpack.Decoder[NodeRecord | Phase] = msgspec.msgpack.Decoder(NodeRecord | Phase)
 
 
-def encode(record: NodeRecord) -> bytes:
+def encode(record: NodeRecord | Phase) -> bytes:
     """Return a record's bytes in the changelog."""
     return _encoder.encode(record)
 
@@ -313,7 +327,7 @@ def decode(raw: bytes) -> NodeRecord:
     msgspec.DecodeError
         when they are not a record of ours
     """
-    return _decoder.decode(raw)
+    return cast("NodeRecord", _decoder.decode(raw))
 
 
 def is_personal(record: NodeRecord) -> bool:

@@ -20,6 +20,7 @@ A word count, whole:
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 V = TypeVar("V")
@@ -72,12 +73,14 @@ class Batch(NamedTuple):
 
     ``due`` are keys whose ``due_ms`` lies at or before ``stream_ms``, the stream time this partition had
     reached when the last batch was committed. A batch may hold due keys only and no records.
+    ``read`` is the next offset of each source topic at the batch's beginning.
     """
 
     partition: int
     records: Sequence[Record]
     due: Sequence[bytes]
     stream_ms: int
+    read: Mapping[str, int] = MappingProxyType({})
 
 
 class State(Protocol[V_co]):

@@ -291,7 +291,9 @@ class Partition(Generic[V]):
         """Bring one batch through a transaction; one that the broker aborts is tried again from the start."""
         for attempt in range(1, TRIES + 1):
             due = self.timers.take(self.position.stream_ms, self._config.due_per_batch)
-            batch = Batch(self.number, work.records, [key for _, key in due], self.position.stream_ms)
+            batch = Batch(
+                self.number, work.records, [key for _, key in due], self.position.stream_ms, self.position.next
+            )
             applied: Applied[V] | None = None
             try:
                 applied = self._attempt(batch, work.read)

@@ -4,11 +4,24 @@ import pytest
 
 from schemas.codecs import Codecs
 from schemas.registry import RegistryError
-from schemas.topics import CARDS, CATALOGUE, DEAD_LETTERS, EXAMPLES, INBOX, MODELS, PROFILES, TICKS, TOPICS, signals
+from schemas.topics import (
+    CARDS,
+    CATALOGUE,
+    DEAD_LETTERS,
+    EXAMPLES,
+    GENERATIONS,
+    INBOX,
+    MODELS,
+    PROFILES,
+    REPLAY,
+    TICKS,
+    TOPICS,
+    signals,
+)
 from schemas.wire import codec_of
 from streams.settings import Settings
 
-INTERNAL = {INBOX, TICKS, CARDS, EXAMPLES, MODELS, CATALOGUE, DEAD_LETTERS}
+INTERNAL = {INBOX, TICKS, REPLAY, GENERATIONS, CARDS, EXAMPLES, MODELS, CATALOGUE, DEAD_LETTERS}
 
 
 class Numbers:

@@ -184,7 +184,7 @@ def test_rights_on_topics_are_the_least() -> None:
     assert rights("sada-gateway", "Write") <= doors
     assert rights("sada-serve", "Write") == set()
     assert not any(topic.startswith("signals.") for topic in rights("sada-deliver", "Read"))
-    assert rights("sada-gateway", "Read") == set()
+    assert rights("sada-gateway", "Read") == {"generations"}
 
 
 def test_rights_suffice_for_the_loop() -> None:
@@ -195,6 +195,7 @@ def test_rights_suffice_for_the_loop() -> None:
     assert "signals.outcome" in rights("sada-deliver", "Write")
     assert "rulings" in rights("sada-gateway", "Write") & rights("sada-worker", "Read")
     assert {"profiles", "identities", "rulings", "merges"} <= rights("sada-serve", "Read")
+    assert all("generations" in rights(name, "Read") for name in WORKLOADS)
     written_or_read = set.union(*(rights(name, "Write") | rights(name, "Read") for name in WORKLOADS))
     assert written_or_read == set(TOPICS)
 

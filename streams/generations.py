@@ -1,0 +1,159 @@
+"""Which generation is live, for every process: read at the start from the topic ``generations``, and followed."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import NamedTuple, Self
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from schemas.generations import TABLE_KEY, Known, Table, first_table, read_table
+from schemas.topics import GENERATIONS
+from streams.agents.broadcast import BroadcastReader
+from streams.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+# A broker that answers at all does so within 3 s, even while it restarts.
+_ANSWER_S = 30.0
+_READ_S = 1.0
+
+
+class Hosted(NamedTuple):
+    """A generation with the settings of its topics."""
+
+    known: Known
+    settings: Settings
+
+
+def settings_of(settings: Settings, known: Known) -> Settings:
+    """Return the settings under which a process works for a generation."""
+    return settings.model_copy(
+        update={
+            "generation": known.name,
+            "partitions": known.partitions,
+            "identity_text": known.identity,
+            "rules_text": known.rules,
+        }
+    )
+
+
+def current_table(settings: Settings) -> Table:
+    """Read which generations there are.
+
+    Raises
+    ------
+    SettingsError
+        when Kafka does not answer
+    """
+    topic = settings.topic(GENERATIONS)
+    consumer = Consumer(
+        {
+            **settings.librdkafka(),
+            "group.id": f"broadcast-{topic}",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 20,
+        }
+    )
+    table = first_table(settings.partitions)
+    try:
+        if topic not in consumer.list_topics(timeout=_ANSWER_S).topics:
+            return table  # never rebuilt, and `sada topics` was not run since this topic came to be
+        place = TopicPartition(topic, 0, 0)
+        low, high = consumer.get_watermark_offsets(place, timeout=_ANSWER_S)
+        consumer.assign([TopicPartition(topic, 0, low)])
+        while consumer.position([place])[0].offset < high:
+            messages = consumer.consume(500, _READ_S)
+            for message in messages:
+                value = message.value()
+                if message.error() is None and message.key() == TABLE_KEY and value is not None:
+                    table = read_table(value)
+            if not messages:
+                break
+    except KafkaException as exc:
+        raise SettingsError(f"Kafka at {settings.kafka} does not say which generation is live: {exc}") from None
+    finally:
+        consumer.close()
+    return table
+
+
+def live_settings(settings: Settings) -> Settings:
+    """Return the settings of the live generation.
+
+    Raises
+    ------
+    SettingsError
+        as `current_table`
+    """
+    table = current_table(settings)
+    return settings_of(settings, table.of(table.live))
+
+
+def hosted(settings: Settings) -> list[Hosted]:
+    """Return all generations, the live one first.
+
+    Raises
+    ------
+    SettingsError
+        as `current_table`
+    """
+    table = current_table(settings)
+    ordered = sorted(table.known, key=lambda known: known.name != table.live)
+    return [Hosted(known, settings_of(settings, known)) for known in ordered]
+
+
+class Follower:
+    """Follows the table: tells whoever asks to be told, in the reader's thread.
+
+    Parameters
+    ----------
+    settings : where Kafka is
+    on_table : called with each table, the first one included
+    """
+
+    def __init__(self, settings: Settings, on_table: Callable[[Table], None]) -> None:
+        self._on_table = on_table
+        self.reader = BroadcastReader(settings.librdkafka(), settings.topic(GENERATIONS), self._take)
+
+    def _take(self, key: bytes | None, value: bytes | None) -> None:
+        if key == TABLE_KEY and value is not None:
+            self._on_table(read_table(value))
+
+    def __enter__(self) -> Self:
+        self.reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.reader.stop()
+
+
+class Renewal:
+    """Ends a process that is made for certain generations when there are others, so that it begins anew with them.
+
+    Parameters
+    ----------
+    names : of the generations that it is made for
+    end : ends it in order
+    """
+
+    def __init__(self, names: tuple[str, ...], end: Callable[[], None]) -> None:
+        self._names = frozenset(names)
+        self._end = end
+        self.wanted = threading.Event()
+
+    def on_table(self, table: Table) -> None:
+        """Look at a table."""
+        if frozenset(table.names()) != self._names and not self.wanted.is_set():
+            log.warning("generations are %s: this process begins anew", ", ".join(table.names()))
+            self.wanted.set()
+            self._end()
+
+    def renew(self) -> None:
+        """Begin anew if that is wanted: the same command in the same process, with the same id."""
+        if self.wanted.is_set():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command line
