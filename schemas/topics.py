@@ -246,7 +246,7 @@ _TABLE: tuple[Topic, ...] = (
     Topic(
         GENERATIONS,
         "generation",
-        "the word table, or generation and partition",
+        "the word table, or generation, partition and phase",
         "one",
         compacted=True,
         doc="Which generation is live.",

@@ -49,6 +49,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("privacy status", "connectors.privacy.command:status"),
     Command("privacy export", "connectors.privacy.command:export"),
     Command("evaluate", "deploy.evaluate.command:evaluate"),
+    Command("rebuild", "deploy.rebuild.command:rebuild"),
     Command("topics", "streams.commands:topics"),
     Command("gateway", "connectors.gateway.command:gateway"),
     Command("worker", "streams.commands:worker"),

@@ -79,6 +79,8 @@ def take(run: "_Run", record: Record, raw: bytes) -> None:
 def _change_phase(run: "_Run", record: Record, said: Mapping[str, Any]) -> None:
     """Enter a phase, and answer: the answer is committed with all that was done before it."""
     kind = said["kind"]
+    if kind == "drain" and run.phase == DRAINING:
+        return  # its first answer counts: what came since is not this generation's
     if kind == "pass":
         run.stream_ms = max(run.stream_ms, said["at_ms"])
     else:
@@ -99,7 +101,7 @@ def _change_phase(run: "_Run", record: Record, said: Mapping[str, Any]) -> None:
         "due": len(run.batch.due),
         "read": read,
     }
-    wire, key = run.agent.wire, f"{said['generation']}/{record.partition}".encode()
+    wire, key = run.agent.wire, f"{said['generation']}/{record.partition}/{kind}".encode()
     value = wire.codec(topics.GENERATIONS).encode({"answer": answer})
     run.answers.append(Output(wire.topic(topics.GENERATIONS), key, value, partition=0))
 

@@ -1,0 +1,185 @@
+"""What a rebuild reads and writes in Kafka besides the records that it copies: ends, positions, answers, phases."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from deploy.local.running import read
+from schemas.generations import TABLE_KEY, Answer, Table, read_answer, table_value
+from schemas.topics import GENERATIONS, INBOX, REPLAY
+from schemas.wire import codec_of
+from streams.settings import Settings
+
+Place = tuple[str, int]
+
+# A worker of any size answers within a batch; one that is recovering its state may take minutes.
+ANSWER_S = 600.0
+_LOOK_EVERY_S = 0.1
+_TIMEOUT_S = 30.0
+
+
+class RebuildError(Exception):
+    """A rebuild cannot go on; the message says why and what to do."""
+
+
+class Log:
+    """One deployment's topics as a rebuild sees them.
+
+    Parameters
+    ----------
+    settings : of any of its generations
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.admin = AdminClient({**settings.librdkafka(), "log_level": 2})
+        self._producer = Producer({**settings.librdkafka(), "enable.idempotence": True, "linger.ms": 5})
+        self._replay = codec_of("replay")
+
+    def ends(self, places: Iterable[Place], *, first: bool = False) -> dict[Place, int]:
+        """Return the end of each place, or its beginning."""
+        spec = OffsetSpec.earliest() if first else OffsetSpec.latest()
+        asked = self.admin.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_TIMEOUT_S)
+        return {(place.topic, place.partition): found.result().offset for place, found in asked.items()}
+
+    def taken(self, places: Iterable[Place]) -> dict[Place, int]:
+        """Return up to which offset the workers have taken each place in, as far as they have said; 0 where never."""
+        group = self.settings.topic_prefix + self.settings.app
+        asked = [ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])]
+        (future,) = self.admin.list_consumer_group_offsets(asked).values()
+        return {(found.topic, found.partition): max(0, found.offset) for found in future.result().topic_partitions}
+
+    def places(self, settings: Settings, *names: str) -> list[Place]:
+        """Return all partitions of a generation's topics."""
+        return [(settings.topic(name), number) for name in names for number in range(settings.partitions)]
+
+    def is_dry(self, settings: Settings, *names: str) -> bool:
+        """Say whether all that lies in a generation's topics has been taken in.
+
+        What was committed is looked up before the ends: when they agree, nothing was under way in between.
+        """
+        places = self.places(settings, *names)
+        taken, ends = self.taken(places), self.ends(places)
+        behind = [TopicPartition(*place, taken[place]) for place, end in ends.items() if end > taken[place]]
+        # What is left may be transactions' marks only, which nobody is given.
+        return not behind or not any(True for _ in read(self.settings.kafka, behind))
+
+    def wait_dry(self, settings: Settings, *names: str, said: Callable[[], None] = lambda: None) -> None:
+        """Wait until a generation has taken in what lies in its topics.
+
+        Raises
+        ------
+        RebuildError
+            when it does not
+        """
+        deadline = time.monotonic() + ANSWER_S
+        while not self.is_dry(settings, *names):
+            said()
+            if time.monotonic() > deadline:
+                raise RebuildError(
+                    f"{settings.generation} has not taken in {', '.join(names)} within {ANSWER_S:.0f} s: do its "
+                    "workers run? Start `sada worker`, then run this again: it goes on."
+                )
+            time.sleep(_LOOK_EVERY_S)
+
+    def say_table(self, table: Table) -> None:
+        """Write which generations there are."""
+        self._write(self.settings.topic(GENERATIONS), 0, TABLE_KEY, table_value(table))
+        self._flush()
+
+    def tell(self, settings: Settings, kind: str, at_ms: int = 0) -> None:
+        """Tell every partition of a generation of a phase."""
+        value = self._replay.encode({"kind": kind, "at_ms": at_ms, "generation": settings.generation})
+        for topic, number in self.places(settings, REPLAY):
+            self._write(topic, number, None, value)
+        self._flush()
+
+    def ask(self, settings: Settings, kind: str, at_ms: int = 0) -> list[Answer]:
+        """Tell every partition of a phase and return their answers.
+
+        Raises
+        ------
+        RebuildError
+            when some do not answer
+        """
+        topic = self.settings.topic(GENERATIONS)
+        (start,) = self.ends([(topic, 0)]).values()
+        self.tell(settings, kind, at_ms)
+        return self.answers(settings, kind, start)
+
+    def answers(self, settings: Settings, kind: str, start: int = 0) -> list[Answer]:
+        """Return the answers of all partitions to a phase, written from an offset on.
+
+        Raises
+        ------
+        RebuildError
+            when some do not come
+        """
+        place = TopicPartition(self.settings.topic(GENERATIONS), 0, start)
+        deadline = time.monotonic() + ANSWER_S
+        while True:
+            found: dict[int, Answer] = {}
+            for key, value in read(self.settings.kafka, [place]):
+                answer = None if value is None or key == TABLE_KEY else read_answer(value)
+                if answer is not None and (answer.generation, answer.phase) == (settings.generation, kind):
+                    found[answer.partition] = answer
+            if len(found) == settings.partitions:
+                return list(found.values())
+            if time.monotonic() > deadline:
+                silent = sorted(set(range(settings.partitions)) - set(found))
+                raise RebuildError(f"partitions {silent} of {settings.generation} do not answer to {kind}")
+            time.sleep(_LOOK_EVERY_S)
+
+    def is_empty_inbox(self, settings: Settings) -> bool:
+        """Say whether no message between nodes is under way."""
+        return self.is_dry(settings, INBOX)
+
+    def _write(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
+        self._producer.produce(topic, value, key, partition=partition)
+
+    def _flush(self) -> None:
+        left = self._producer.flush(_TIMEOUT_S)
+        if left:
+            raise RebuildError(f"Kafka at {self.settings.kafka} did not acknowledge {left} records")
+
+
+def consumer_of(settings: Settings, group: str) -> Consumer:
+    """Return a consumer that is told what to read."""
+    return Consumer(
+        {
+            **settings.librdkafka(),
+            "group.id": group,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": 8_192,  # per partition, of which there are dozens
+        }
+    )
+
+
+def is_end(message: Any) -> bool:
+    """Say whether a message is the end of its partition.
+
+    Raises
+    ------
+    RebuildError
+        when it is an error that does not pass
+    """
+    error = message.error()
+    if error is None:
+        return False
+    if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name in this client
+        return True
+    if error.retriable():
+        return True
+    raise RebuildError(f"Kafka: {error.str()}")
+
+
+def lag(until: Mapping[Place, int], at: Mapping[Place, int]) -> int:
+    """Return how many offsets lie between two sets of places."""
+    return sum(max(0, end - at.get(place, 0)) for place, end in until.items())
