@@ -137,17 +137,20 @@ class Renewal:
     ----------
     names : of the generations that it is made for
     end : ends it in order
+    live : the only one that it is made for; None: all
     """
 
-    def __init__(self, names: tuple[str, ...], end: Callable[[], None]) -> None:
+    def __init__(self, names: tuple[str, ...], end: Callable[[], None], *, live: str | None = None) -> None:
         self._names = frozenset(names)
+        self._live = live
         self._end = end
         self.wanted = threading.Event()
 
     def on_table(self, table: Table) -> None:
         """Look at a table."""
-        if frozenset(table.names()) != self._names and not self.wanted.is_set():
-            log.warning("generations are %s: this process begins anew", ", ".join(table.names()))
+        fits = frozenset(table.names()) == self._names if self._live is None else table.live == self._live
+        if not fits and not self.wanted.is_set():
+            log.warning("%s is live of %s: this process begins anew", table.live, ", ".join(table.names()))
             self.wanted.set()
             self._end()
 

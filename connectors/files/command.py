@@ -56,6 +56,7 @@ def import_file(  # noqa: PLR0917 - typer's options
     """
     from connectors.files.located import FileError  # noqa: PLC0415 - `sada --help` must not wait for Kafka's library
     from connectors.files.session import Options, run  # noqa: PLC0415
+    from streams.generations import live_settings  # noqa: PLC0415
     from streams.logs import configure  # noqa: PLC0415
     from streams.settings import Settings, SettingsError  # noqa: PLC0415
 
@@ -64,7 +65,9 @@ def import_file(  # noqa: PLR0917 - typer's options
         file=file, mapping=mapping, dry_run=dry_run, rejects=rejects, dead_letter=dead_letter, again=again, rate=rate
     )
     try:
-        code = run(Settings(), options)
+        settings = Settings()
+        # A dry run needs no Kafka.
+        code = run(settings if dry_run else live_settings(settings), options)
     except (FileError, SettingsError) as exc:
         typer.echo(f"sada import: {exc}", err=True)
         raise typer.Exit(2) from exc

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.metadata
 import signal
+from collections.abc import Awaitable, Callable
 
 import redis.asyncio
 import structlog
@@ -17,6 +18,7 @@ from connectors.gateway.collect import Collector
 from connectors.gateway.customers import Customers, Lookup
 from connectors.gateway.identity import Identity
 from connectors.gateway.keys import Key, KeyRing, hash_of, path_of
+from connectors.gateway.listening import Listening
 from connectors.gateway.privacy import Privacy
 from connectors.gateway.producer import SignalProducer
 from connectors.gateway.reviews import Queue, Reviews
@@ -24,8 +26,10 @@ from connectors.gateway.stubs import Stubs
 from connectors.gateway.webhooks import Webhooks, load_sources
 from connectors.outbound.inbox_http import add_routes as add_inbox
 from connectors.serve.keys import ViewKeys
+from schemas.generations import Table
 from schemas.identifiers import Hasher
 from streams import metrics
+from streams.generations import Follower, current_table, settings_of
 from streams.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -68,30 +72,38 @@ class Gateway:
         access = Access(ring, settings.trusted_proxies)
         producer = SignalProducer(settings.librdkafka())
         client = _redis(settings)
-        app = _application(settings, access, producer, client)
-        runner = _runner(app)
-        await runner.setup()
+        table = await asyncio.to_thread(current_table, settings)
+        listening = Listening(settings.http_host, settings.http_port, _runner)
+
+        async def open_doors(table: Table) -> None:
+            live = settings_of(settings, table.of(table.live))
+            await listening.serve(_application(live, access, producer, client))
+            _log.info("doors are those of a generation", generation=table.live)
+
+        await open_doors(table)
         watching = asyncio.create_task(self._watch(producer, stop))
+        following = asyncio.create_task(_follow(settings, table, open_doors))
+        following.add_done_callback(lambda _: stop.set())
         try:
-            probes = await self._listen(runner, producer)
+            probes = await self._listen(listening, producer)
             if started is not None:
                 started.set()
             await stop.wait()
             await probes.stop()
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-            await runner.cleanup()
+            for task in (watching, following):
+                task.cancel()
+            await asyncio.gather(watching, following, return_exceptions=True)
+            await listening.close()
             await client.aclose()
             left = await asyncio.to_thread(producer.close)
             if left:
                 _log.warning("records not acknowledged at the end", count=left)
         return producer.fatal
 
-    async def _listen(self, runner: web.AppRunner, producer: SignalProducer) -> metrics.MetricsServer:
+    async def _listen(self, listening: Listening, producer: SignalProducer) -> metrics.MetricsServer:
         settings = self.settings
-        await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024).start()
-        self.port = runner.addresses[0][1]
+        self.port = listening.port
         probes = await metrics.serve(
             settings.metrics_port,
             live=lambda: _alive(producer),
@@ -113,6 +125,22 @@ class Gateway:
         if producer.fatal:
             return False, producer.fatal
         return (True, "ok") if self._connected else (False, "the broker does not answer")
+
+
+async def _follow(settings: Settings, table: Table, open_doors: Callable[[Table], Awaitable[None]]) -> None:
+    """Open the doors of whichever generation is live."""
+    loop = asyncio.get_running_loop()
+    tables: asyncio.Queue[Table] = asyncio.Queue()
+
+    def hand_over(newer: Table) -> None:
+        loop.call_soon_threadsafe(tables.put_nowait, newer)
+
+    with Follower(settings, hand_over):
+        while True:
+            newer = await tables.get()
+            if newer.live != table.live:
+                await open_doors(newer)
+                table = newer
 
 
 def _alive(producer: SignalProducer) -> tuple[bool, str]:
@@ -144,7 +172,7 @@ def _application(
     codecs = settings.codecs()
     rules = settings.identity_rules()
     acceptance = Acceptance(producer, hasher, codecs=codecs, rules=rules)
-    lookup = Lookup(client, ViewKeys(settings.topic_prefix), hasher, rules)
+    lookup = Lookup(client, ViewKeys(settings.view_prefix, settings.topic_prefix), hasher, rules)
     sources = load_sources(settings)
     webhooks = Webhooks(
         access, acceptance, sources, client=client, prefix=settings.topic_prefix, public_url=settings.public_url

@@ -168,10 +168,11 @@ def with_session(run: "Callable[[Session], None]") -> None:
     from connectors.operate.rulings import RulingError  # noqa: PLC0415 - `sada --help` must not wait for it
     from connectors.operate.session import AwayError, Session  # noqa: PLC0415
     from schemas.identifiers import IdentifierError  # noqa: PLC0415
+    from streams.generations import live_settings  # noqa: PLC0415
     from streams.settings import Settings, SettingsError  # noqa: PLC0415
 
     try:
-        run(Session(Settings()))
+        run(Session(live_settings(Settings())))
     except (RulingError, IdentifierError, SettingsError) as error:
         raise _failed(error) from None
     except AwayError as error:

@@ -39,7 +39,7 @@ class Session:
         self._settings = settings
         self._rules = settings.identity_rules()
         self._hasher = Hasher(settings.secret("node_key"))
-        self._keys = ViewKeys(settings.topic_prefix)
+        self._keys = ViewKeys(settings.view_prefix, settings.topic_prefix)
         url = settings.redis.get_secret_value()
         self._redis = redis.Redis.from_url(url, socket_timeout=_REDIS_S, socket_connect_timeout=_REDIS_S)
 

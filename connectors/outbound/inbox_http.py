@@ -137,7 +137,7 @@ class _Doors:
 
     def __init__(self, settings: Settings, redis: "Redis") -> None:
         self._redis = redis
-        self._prefix = settings.topic_prefix
+        self._prefix, self._view = settings.topic_prefix, settings.view_prefix
         self._rules = settings.identity_rules()
         self._hasher = Hasher(settings.secret("node_key"))
         self._secret = settings.secret("inbox_secret")
@@ -158,7 +158,7 @@ class _Doors:
             if not token_holds(self._secret, identifier, token, now_s=time.time()):
                 raise _RefusedError(401, "bad-token", f"{identifier.kind} needs a valid identity token")
         node = self._hasher.node(identifier)
-        customer = await customer_of(self._redis, self._prefix, node)
+        customer = await customer_of(self._redis, self._view, node)
         return list(dict.fromkeys([node.hex(), customer.hex() if customer else node.hex()]))
 
     def _channel(self, request: web.Request) -> str:

@@ -17,6 +17,7 @@ from connectors.outbound.courier import Courier
 from connectors.outbound.outcomes import Writer
 from connectors.outbound.registry import Surroundings, connector
 from streams import metrics
+from streams.generations import Follower, Renewal, live_settings
 from streams.settings import Settings, SettingsError
 
 log = structlog.get_logger("deliver")
@@ -66,6 +67,8 @@ async def run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    settings = await asyncio.to_thread(live_settings, settings)
+    renewal = Renewal((), lambda: _end(loop, stop), live=settings.generation)
     redis = open_redis(settings)
     around = Surroundings(settings, redis)
     connectors = {name: connector(name, channels[name], around) for name in names}
@@ -79,7 +82,8 @@ async def run(
     started(server.port)
     log.info("delivering", channels=list(names), metrics_port=server.port)
     try:
-        await _until_stopped(consumers, stop)
+        with Follower(settings, renewal.on_table):
+            await _until_stopped(consumers, stop)
     finally:
         for each in connectors.values():
             await each.close()
@@ -87,6 +91,11 @@ async def run(
         await redis.aclose()
         await server.stop()
         log.info("stopped")
+    renewal.renew()
+
+
+def _end(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(stop.set)
 
 
 async def _until_stopped(consumers: Sequence[ChannelConsumer], stop: asyncio.Event) -> None:

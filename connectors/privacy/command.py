@@ -183,10 +183,11 @@ def _with_session(run: "Callable[[Session, Settings], None]") -> None:
     from connectors.operate.session import AwayError, Session  # noqa: PLC0415
     from connectors.privacy.scan import SilentError  # noqa: PLC0415
     from schemas.identifiers import IdentifierError  # noqa: PLC0415
+    from streams.generations import live_settings  # noqa: PLC0415
     from streams.settings import Settings, SettingsError  # noqa: PLC0415
 
-    settings = Settings()
     try:
+        settings = live_settings(Settings())
         run(Session(settings), settings)
     except (RulingError, IdentifierError, SettingsError, OSError) as error:
         raise _failed(error) from None

@@ -36,14 +36,15 @@ class ViewKeys:
 
     Parameters
     ----------
-    prefix : topic prefix
+    prefix : of the generation (``Settings.view_prefix``)
+    shared : of what all generations share: who is erased; None: the same
     """
 
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: str, shared: str | None = None) -> None:
+        self.prefix = prefix if shared is None else shared
         self._profile = f"{prefix}profile:"
         self._node = f"{prefix}node:"
-        self._erased = f"{prefix}erased:"
+        self._erased = f"{self.prefix}erased:"
         self._ruling = f"{prefix}ruling:"
         self._match = f"{prefix}match:"
         self._alike = f"{prefix}alike:"

@@ -9,7 +9,9 @@ import redis
 from connectors.serve.keys import ViewKeys
 from connectors.serve.materialiser import Materialiser
 from connectors.serve.metrics import REDIS_UP
+from schemas.topics import FIRST
 from streams import metrics
+from streams.generations import Follower, Renewal, hosted
 from streams.settings import Settings
 
 # A loop that has not turned for so long, in seconds, is stuck: a look lasts 0.1 s, Redis's time limit is 2 s.
@@ -30,15 +32,10 @@ def main(settings: Settings) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    worker = Materialiser(
-        settings.librdkafka(),
-        group=f"{settings.topic_prefix}{settings.app}.serve",
-        codecs=settings.codecs(),
-        client=redis.Redis.from_url(
-            settings.redis.get_secret_value(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-        ),
-        keys=ViewKeys(settings.topic_prefix),
-    )
+    generations = hosted(settings)
+    renewal = Renewal(tuple(each.known.name for each in generations), ended.set)
+    workers = [_materialiser(each.settings) for each in generations]
+    worker = workers[0]
 
     def live() -> tuple[bool, str]:
         still = time.monotonic() - worker.turned_s
@@ -51,6 +48,35 @@ def main(settings: Settings) -> None:
 
     metrics.serve_in_thread(settings.metrics_port, live=live, ready=ready, host=settings.metrics_host)
     REDIS_UP.set(1)
-    while not ended.is_set():
-        worker.turn()
-    worker.close()
+    with Follower(settings, renewal.on_table):
+        others = [threading.Thread(target=_serve, args=(other, ended), daemon=True) for other in workers[1:]]
+        for other in others:
+            other.start()
+        _serve(worker, ended)
+        for other in others:
+            other.join()
+    renewal.renew()
+
+
+def _serve(worker: Materialiser, ended: threading.Event) -> None:
+    """Fill one generation's view; what ends it ends all, and the supervisor starts the process again."""
+    try:
+        while not ended.is_set():
+            worker.turn()
+        worker.close()
+    finally:
+        ended.set()
+
+
+def _materialiser(settings: Settings) -> Materialiser:
+    """Return what fills the view of a generation: each has a view and a group of its own."""
+    own = "" if settings.generation == FIRST else f".{settings.generation}"
+    return Materialiser(
+        settings.librdkafka(),
+        group=f"{settings.topic_prefix}{settings.app}.serve{own}",
+        codecs=settings.codecs(),
+        client=redis.Redis.from_url(
+            settings.redis.get_secret_value(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        ),
+        keys=ViewKeys(settings.view_prefix, settings.topic_prefix),
+    )

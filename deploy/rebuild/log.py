@@ -1,7 +1,7 @@
 """What a rebuild reads and writes in Kafka besides the records that it copies: ends, positions, answers, phases."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from deploy.local.running import read
 from schemas.generations import TABLE_KEY, Answer, Table, read_answer, table_value
-from schemas.topics import GENERATIONS, INBOX, REPLAY
+from schemas.topics import GENERATIONS, REPLAY
 from schemas.wire import codec_of
 from streams.settings import Settings
 
@@ -67,23 +67,39 @@ class Log:
         # What is left may be transactions' marks only, which nobody is given.
         return not behind or not any(True for _ in read(self.settings.kafka, behind))
 
-    def wait_dry(self, settings: Settings, *names: str, said: Callable[[], None] = lambda: None) -> None:
-        """Wait until a generation has taken in what lies in its topics.
+    def wait_taken(self, settings: Settings, *names: str) -> None:
+        """Wait until a generation has taken in what lies in its topics now, whatever comes after it.
 
         Raises
         ------
         RebuildError
             when it does not
         """
+        ends = self.ends(self.places(settings, *names))
         deadline = time.monotonic() + ANSWER_S
-        while not self.is_dry(settings, *names):
-            said()
+        while True:
+            taken = self.taken(ends)
+            behind = [TopicPartition(*place, taken[place]) for place, end in ends.items() if end > taken[place]]
+            # What is left may be transactions' marks only, which nobody is given.
+            if not behind or not any(True for _ in read(self.settings.kafka, behind)):
+                return
             if time.monotonic() > deadline:
                 raise RebuildError(
                     f"{settings.generation} has not taken in {', '.join(names)} within {ANSWER_S:.0f} s: do its "
                     "workers run? Start `sada worker`, then run this again: it goes on."
                 )
             time.sleep(_LOOK_EVERY_S)
+
+    def wait_dry(self, settings: Settings, *names: str) -> None:
+        """Wait until nothing is under way in a generation's topics to which nobody but itself writes any more.
+
+        Raises
+        ------
+        RebuildError
+            when it does not come to that
+        """
+        while not self.is_dry(settings, *names):
+            self.wait_taken(settings, *names)
 
     def say_table(self, table: Table) -> None:
         """Write which generations there are."""
@@ -132,10 +148,6 @@ class Log:
                 silent = sorted(set(range(settings.partitions)) - set(found))
                 raise RebuildError(f"partitions {silent} of {settings.generation} do not answer to {kind}")
             time.sleep(_LOOK_EVERY_S)
-
-    def is_empty_inbox(self, settings: Settings) -> bool:
-        """Say whether no message between nodes is under way."""
-        return self.is_dry(settings, INBOX)
 
     def _write(self, topic: str, partition: int, key: bytes | None, value: bytes) -> None:
         self._producer.produce(topic, value, key, partition=partition)

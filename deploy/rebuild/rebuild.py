@@ -116,8 +116,8 @@ class Rebuild:
     def first(self, known: Known, copier: Copier, past: Past) -> None:
         """Tell the new generation what operators have ruled, as it stands."""
         old, new = self.settings_of(self.table.of(known.before)), self.settings_of(known)
-        self.log.wait_dry(old, RULINGS)
-        self.log.wait_dry(old, INBOX)
+        self.log.wait_taken(old, RULINGS)
+        self.log.wait_taken(old, INBOX)
         self.log.tell(new, "build")
         rulings = list(self.records(old, RULINGS))
         standing, named = self._standing(old, rulings, known.made_at_ms)
