@@ -110,12 +110,13 @@ class System:
     def rebuild(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start `sada rebuild` with the new rules and partitions."""
         command = [sys.executable, "-m", "streams.cli", "rebuild", *arguments]
-        return subprocess.Popen(
-            [*command, "--partitions", str(AFTER), "--identity", str(self.rules)],
-            env={**os.environ, **self.env},
-            stdout=(self.folder / f"rebuild{arguments[0]}.log").open("w"),
-            stderr=subprocess.STDOUT,
-        )
+        with (self.folder / f"rebuild{arguments[0]}.log").open("w") as log:
+            return subprocess.Popen(
+                [*command, "--partitions", str(AFTER), "--identity", str(self.rules)],
+                env={**os.environ, **self.env},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def of(self, name: str, generation: str = FIRST) -> Iterator[tuple[bytes | None, dict[str, Any] | None]]:
         """Yield what lies in a topic, decoded."""
