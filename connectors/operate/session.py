@@ -13,6 +13,7 @@ from connectors.operate.reviews import Review, review_of, standing
 from connectors.operate.rulings import Ruling, outcome_of, to_kafka
 from connectors.serve.keys import ViewKeys
 from schemas.identifiers import NODE_BYTES, Hasher, IdentifierError, node_of_hex
+from streams.generations import live_settings
 from streams.settings import Settings
 
 # How long Kafka may take to keep a ruling, and Redis to answer, in seconds: a person waits.
@@ -36,7 +37,7 @@ class Session:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._rules = settings.identity_rules()
         self._hasher = Hasher(settings.secret("node_key"))
         self._keys = ViewKeys(settings.view_prefix, settings.topic_prefix)
@@ -119,7 +120,7 @@ class Session:
         AwayError
             when it is not acknowledged; it may have been kept
         """
-        topic, key, value = to_kafka(self._settings.codecs(), ruling)
+        topic, key, value = to_kafka(self.settings.codecs(), ruling)
         failed: list[str] = []
 
         def report(error: Any, _: object) -> None:
@@ -128,7 +129,7 @@ class Session:
 
         producer: Any = Producer(
             {
-                **self._settings.librdkafka(),
+                **self.settings.librdkafka(),
                 "enable.idempotence": True,
                 "acks": "all",
                 "partitioner": "murmur2_random",
@@ -171,6 +172,24 @@ class Session:
             raise _redis_away(error) from None
         told: Mapping[bytes, bytes] = found
         return told
+
+
+def open_session(settings: Settings) -> Session:
+    """Return a session on the live generation.
+
+    Raises
+    ------
+    AwayError
+        when Redis does not answer: asked first, for Kafka is waited for much longer
+    SettingsError
+        when Kafka does not say which generation is live
+    """
+    with redis.Redis.from_url(settings.redis.get_secret_value(), socket_timeout=_REDIS_S) as client:
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            raise _redis_away(error) from None
+    return Session(live_settings(settings))
 
 
 def _redis_away(error: Exception) -> AwayError:

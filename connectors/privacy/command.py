@@ -180,15 +180,14 @@ def _tell(told: Mapping[str, Any], settings: "Settings") -> None:
 
 def _with_session(run: "Callable[[Session, Settings], None]") -> None:
     from connectors.operate.rulings import RulingError  # noqa: PLC0415 - `sada --help` must not wait for it
-    from connectors.operate.session import AwayError, Session  # noqa: PLC0415
+    from connectors.operate.session import AwayError, open_session  # noqa: PLC0415
     from connectors.privacy.scan import SilentError  # noqa: PLC0415
     from schemas.identifiers import IdentifierError  # noqa: PLC0415
-    from streams.generations import live_settings  # noqa: PLC0415
     from streams.settings import Settings, SettingsError  # noqa: PLC0415
 
     try:
-        settings = live_settings(Settings())
-        run(Session(settings), settings)
+        session = open_session(Settings())
+        run(session, session.settings)
     except (RulingError, IdentifierError, SettingsError, OSError) as error:
         raise _failed(error) from None
     except (AwayError, SilentError) as error:
