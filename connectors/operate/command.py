@@ -166,12 +166,12 @@ def _known(session: "Session", node: bytes, place: str) -> "Profile":
 def with_session(run: "Callable[[Session], None]") -> None:
     """Run a command and turn what goes wrong into its words and exit code."""
     from connectors.operate.rulings import RulingError  # noqa: PLC0415 - `sada --help` must not wait for it
-    from connectors.operate.session import AwayError, open_session  # noqa: PLC0415
+    from connectors.operate.session import AwayError, Session  # noqa: PLC0415
     from schemas.identifiers import IdentifierError  # noqa: PLC0415
     from streams.settings import Settings, SettingsError  # noqa: PLC0415
 
     try:
-        run(open_session(Settings()))
+        run(Session(Settings()))
     except (RulingError, IdentifierError, SettingsError) as error:
         raise _failed(error) from None
     except AwayError as error:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -37,12 +38,32 @@ class Session:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self._settings = settings
         self._rules = settings.identity_rules()
         self._hasher = Hasher(settings.secret("node_key"))
-        self._keys = ViewKeys(settings.view_prefix, settings.topic_prefix)
         url = settings.redis.get_secret_value()
         self._redis = redis.Redis.from_url(url, socket_timeout=_REDIS_S, socket_connect_timeout=_REDIS_S)
+
+    @cached_property
+    def live(self) -> Settings:
+        """The live generation's settings; Redis is asked first, for Kafka is waited for much longer.
+
+        Raises
+        ------
+        AwayError
+            when Redis does not answer
+        SettingsError
+            when Kafka does not say which generation is live
+        """
+        try:
+            self._redis.ping()
+        except redis.RedisError as error:
+            raise _redis_away(error) from None
+        return live_settings(self._settings)
+
+    @cached_property
+    def _keys(self) -> ViewKeys:
+        return ViewKeys(self.live.view_prefix, self.live.topic_prefix)
 
     def node(self, text: str) -> bytes:
         """Return the node that KIND:VALUE or node:HEX names.
@@ -120,7 +141,7 @@ class Session:
         AwayError
             when it is not acknowledged; it may have been kept
         """
-        topic, key, value = to_kafka(self.settings.codecs(), ruling)
+        topic, key, value = to_kafka(self.live.codecs(), ruling)
         failed: list[str] = []
 
         def report(error: Any, _: object) -> None:
@@ -129,7 +150,7 @@ class Session:
 
         producer: Any = Producer(
             {
-                **self.settings.librdkafka(),
+                **self._settings.librdkafka(),
                 "enable.idempotence": True,
                 "acks": "all",
                 "partitioner": "murmur2_random",
@@ -172,24 +193,6 @@ class Session:
             raise _redis_away(error) from None
         told: Mapping[bytes, bytes] = found
         return told
-
-
-def open_session(settings: Settings) -> Session:
-    """Return a session on the live generation.
-
-    Raises
-    ------
-    AwayError
-        when Redis does not answer: asked first, for Kafka is waited for much longer
-    SettingsError
-        when Kafka does not say which generation is live
-    """
-    with redis.Redis.from_url(settings.redis.get_secret_value(), socket_timeout=_REDIS_S) as client:
-        try:
-            client.ping()
-        except redis.RedisError as error:
-            raise _redis_away(error) from None
-    return Session(live_settings(settings))
 
 
 def _redis_away(error: Exception) -> AwayError:

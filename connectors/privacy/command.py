@@ -100,11 +100,11 @@ def export(one: One, *, out: Out = None) -> None:
 
     from connectors.privacy.export import whole  # noqa: PLC0415
 
-    def run(session: "Session", settings: "Settings") -> None:
+    def run(session: "Session", _: "Settings") -> None:
         profile = session.profile(session.node(one))
         if profile is None:
             raise _failed("nobody is known by this identifier: check its kind and spelling")
-        found = _of_topics(profile, settings)
+        found = _of_topics(profile, session.live)
         document = whole(profile, found, at_ms=time.time_ns() // 1_000_000)
         text = orjson.dumps(document, option=orjson.OPT_INDENT_2)
         if out is None:
@@ -180,14 +180,14 @@ def _tell(told: Mapping[str, Any], settings: "Settings") -> None:
 
 def _with_session(run: "Callable[[Session, Settings], None]") -> None:
     from connectors.operate.rulings import RulingError  # noqa: PLC0415 - `sada --help` must not wait for it
-    from connectors.operate.session import AwayError, open_session  # noqa: PLC0415
+    from connectors.operate.session import AwayError, Session  # noqa: PLC0415
     from connectors.privacy.scan import SilentError  # noqa: PLC0415
     from schemas.identifiers import IdentifierError  # noqa: PLC0415
     from streams.settings import Settings, SettingsError  # noqa: PLC0415
 
+    settings = Settings()
     try:
-        session = open_session(Settings())
-        run(session, session.settings)
+        run(Session(settings), settings)
     except (RulingError, IdentifierError, SettingsError, OSError) as error:
         raise _failed(error) from None
     except (AwayError, SilentError) as error:

@@ -20,6 +20,7 @@ from schemas.topics import (
     NEAR_CHANGELOG,
     NEAR_VAULT,
     PROFILES,
+    REPLAY,
     TOPICS,
     VAULT,
     actions,
@@ -55,6 +56,7 @@ def places(kept_ms: Mapping[str, int]) -> list[Place]:
 
     found = [
         Place("signals.*", "signals as they came in, plain", by_retention(signals("web"))),
+        Place(REPLAY, "the same in a generation that was rebuilt, by their own time, plain", by_retention(REPLAY)),
         Place(DEAD_LETTERS, "signals and actions that failed before, plain", by_retention(DEAD_LETTERS)),
         Place("actions.*", "what was sent before: address and words, plain", by_retention(actions("web"))),
         Place(DECISIONS, "decisions: hashes and numbers", by_retention(DECISIONS)),

@@ -9,7 +9,7 @@ from streams.settings import Settings
 def test_every_topic_that_may_hold_something_is_told() -> None:
     """Each topic is in the table, but those that hold nothing of a person, or are kept for ever by design."""
     named = [place.place for place in places(Settings().kept_ms())]
-    nothing = {"ticks", "models", "catalogue", "merges", "rulings", "matches", "learners-changelog"}
+    nothing = {"ticks", "models", "catalogue", "merges", "rulings", "matches", "generations", "learners-changelog"}
     for topic in TOPICS:
         group = f"{topic.split('.')[0]}.*" if topic.startswith(("signals.", "actions.")) else topic
         assert (group in named) != (topic in nothing), topic
