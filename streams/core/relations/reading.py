@@ -42,9 +42,7 @@ def _group(document: Document, path: Path, kind: str, stated: dict[str, Any]) ->
         document.problem(path, f"must be {{same: [1 to {MAX_FIELDS} traits]}}; a|b: the first that is there counts")
         return []
     if not all(_is_field(field) for field in same):
-        document.problem(
-            (*path, "same"), "must name traits; alternatives without spaces: last_name|surname"
-        )
+        document.problem((*path, "same"), "must name traits; alternatives without spaces: last_name|surname")
         return []
     return [Relation(kind, tuple(tuple(field.split("|")) for field in same))]
 

@@ -45,6 +45,7 @@ _PATTERNS = {"literal": ResourcePatternType.LITERAL, "prefix": ResourcePatternTy
 _OPERATIONS = {
     "Read": AclOperation.READ,
     "Write": AclOperation.WRITE,
+    "Delete": AclOperation.DELETE,
     "Describe": AclOperation.DESCRIBE,
     "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
 }
