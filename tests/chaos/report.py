@@ -22,8 +22,7 @@ def of(truth: Truth, world: World, verdict: Verdict, *, wanted: Wanted, done: Do
     ----------
     moved : how often a partition came to another worker
     """
-    merges = sum(each["kind"] == "merged" for each in world.merges)
-    missing = list(_missing(truth, wanted, done, merges, moved))
+    missing = list(_missing(truth, world, wanted, done, moved))
     return {
         "signals": truth.written,
         "unique": len(truth.ids),
@@ -34,7 +33,7 @@ def of(truth: Truth, world: World, verdict: Verdict, *, wanted: Wanted, done: Do
         "links_share": round(truth.links / max(1, len(truth.ids)), 3),
         "identifiers": len(world.identities),
         "customers": len(world.profiles),
-        "merges": merges,
+        "merges": _merges(world),
         "rulings": len(truth.rulings),
         "households": len(truth.households),
         "kills": done.kills,
@@ -49,9 +48,13 @@ def of(truth: Truth, world: World, verdict: Verdict, *, wanted: Wanted, done: Do
     }
 
 
-def _missing(truth: Truth, wanted: Wanted, done: Done, merges: int, moved: int) -> Iterator[str]:
+def _merges(world: World) -> int:
+    return sum(each["kind"] == "merged" for each in world.merges)
+
+
+def _missing(truth: Truth, world: World, wanted: Wanted, done: Done, moved: int) -> Iterator[str]:
     """Say what did not happen, and had to, for the run to prove anything."""
-    signals = len(truth.ids)
+    signals, merges = len(truth.ids), _merges(world)
     if truth.links < LEAST_LINKS * signals:
         yield f"only {truth.links} of {signals} signals link, not {LEAST_LINKS:.0%}"
     if merges < LEAST_MERGES * signals:
@@ -60,6 +63,8 @@ def _missing(truth: Truth, wanted: Wanted, done: Done, merges: int, moved: int) 
         yield f"only {done.kills} of {wanted.kills} kills, {done.pauses} of {wanted.pauses} pauses"
     if wanted.restarts and not (done.broker_restarts and done.redis_restarts):
         yield f"{done.broker_restarts} restarts of the broker, {done.redis_restarts} of Redis"
+    if not world.outcomes:
+        yield "nothing came of any action: no outcome is a signal"
     # One way up moves two partitions at least, the way back as many.
     if done.rebalances < 2 * wanted.rescales or moved < 4 * wanted.rescales:
         yield f"only {done.rebalances} of {2 * wanted.rescales} rebalances, {moved} partitions moved"

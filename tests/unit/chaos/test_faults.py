@@ -66,7 +66,7 @@ def good() -> tuple[Truth, World, Done]:
     truth = Truth(ids={str(number) for number in range(100)}, links=40)
     one, other = ("email", "a"), ("email", "b")
     truth.rulings = [Ruled(kind, kind, one, other, 1) for kind in ("cut", "split", "merge")]
-    world = World(merges=[{"kind": "merged"}] * 10)
+    world = World(merges=[{"kind": "merged"}] * 10, outcomes=Counter([b"customer"]))
     return truth, world, Done(kills=2, pauses=1, broker_restarts=1, redis_restarts=1, rebalances=2)
 
 
@@ -113,6 +113,7 @@ def test_a_run_without_its_merges_proves_nothing() -> None:
         return str(told["notes"])
 
     assert "only 39 of 100 signals link" in notes(truth=replace(truth, links=39))
+    assert "nothing came of any action" in notes(world=replace(world, outcomes=Counter()))
     assert "only 9 merges" in notes(world=replace(world, merges=world.merges[1:]))
     assert "3 partitions moved" in notes(moved=3)
     assert "no split was ruled" in notes(truth=replace(truth, rulings=truth.rulings[:1]))
