@@ -19,7 +19,7 @@ from deploy.local.processes import ProcessSpec, StackError, spawn, stop, tail
 from deploy.local.supervisor import HELD, State
 from deploy.local.topology import sada
 from deploy.local.up import Process, UpFile
-from schemas.topics import TOPICS
+from schemas.topics import TICKS, TOPICS
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,8 +92,12 @@ class Running:
                 )
             time.sleep(LOOK_EVERY_S)
 
-    def drain(self, *, timeout_s: float = 600.0) -> None:
+    def drain(self, *, timeout_s: float = 600.0, besides: Sequence[str] = ()) -> None:
         """Wait until the workers have committed all that was written, and nothing follows from it any more.
+
+        Parameters
+        ----------
+        besides : topics that are not waited for
 
         Raises
         ------
@@ -103,7 +107,7 @@ class Running:
         deadline = time.monotonic() + timeout_s
         calm = 0
         while calm < 4:  # a message on its way from partition to partition may hide from one look
-            lag = lag_of(self.kafka)
+            lag = lag_of(self.kafka, besides=besides)
             calm = calm + 1 if lag == 0 else 0
             if time.monotonic() > deadline:
                 raise StackError(f"{lag} records are still waiting after {timeout_s:.0f} s; see {self.var}/logs")
@@ -203,15 +207,16 @@ def read_up(var: Path) -> UpFile | None:
         return None
 
 
-def lag_of(kafka: str, group: str = "sada") -> int:
-    """Return how many records the workers have not committed yet; ticks, which never end, left out.
+def lag_of(kafka: str, group: str = "sada", *, besides: Sequence[str] = ()) -> int:
+    """Return how many records the workers have not committed yet; ticks, which never end, and ``besides`` left out.
 
     The end of a topic that transactions write is a commit marker, not a record: what lies behind the committed
     offset is read and counted.
     """
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
     (future,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
-    committed = [p for p in future.result().topic_partitions if not p.topic.endswith("ticks")]
+    left_out = (TICKS, *besides)
+    committed = [p for p in future.result().topic_partitions if not p.topic.endswith(left_out)]
     ends = admin.list_offsets({TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in committed})
     reached = {(p.topic, p.partition): max(0, p.offset) for p in committed}
     behind = []

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from deploy.local.running import ROOT, Running, running
 from deploy.local.supervisor import State
+from schemas.topics import EXAMPLES
 from tests.chaos import load, report, world
 from tests.chaos.faults import WORKERS, Attack, Wanted
 from tests.chaos.placement import moves, recovered
@@ -34,6 +35,8 @@ STARTS_BEFORE_MS = 3_600_000
 CROWD_HZ = 2.0
 # So many times the signals that were asked for are written at most while the faults are not over.
 MOST_TIMES = 4
+# Labels come due for hours: what learners have not read yet is not what is verified.
+SLOW = (EXAMPLES,)
 # The last profiles on their way to Redis, in seconds.
 SERVED_WITHIN_S = 60.0
 
@@ -72,8 +75,8 @@ def _say(what: str) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    parser.add_argument("--signals", type=int, default=120_000, help="at least; it goes on until the faults are over")
-    parser.add_argument("--rate", type=float, default=500.0, help="signals per second written")
+    parser.add_argument("--signals", type=int, default=80_000, help="at least; it goes on until the faults are over")
+    parser.add_argument("--rate", type=float, default=250.0, help="signals per second written")
     parser.add_argument("--kills", type=int, default=8, help="kill -9 of a worker")
     parser.add_argument("--pauses", type=int, default=4, help="SIGSTOP of a worker past its session timeout")
     parser.add_argument("--rescales", type=int, default=3, help="from one worker to three, and back to one")
@@ -82,11 +85,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--var", type=Path, default=ROOT / "var" / "chaos")
     parser.add_argument(
-        "--short", action="store_true", help="for CI: 7,000 signals, 2 kills, 1 pause, 1 rescale, both restarts"
+        "--short", action="store_true", help="for CI: 4,500 signals, 2 kills, 1 pause, 1 rescale, both restarts"
     )
     options = parser.parse_args()
     if options.short:
-        options.signals, options.kills, options.pauses, options.rescales, options.rate = 7_000, 2, 1, 1, 120.0
+        options.signals, options.kills, options.pauses, options.rescales, options.rate = 4_500, 2, 1, 1, 80.0
         options.rulings = 0.5
     return options
 
@@ -94,7 +97,7 @@ def _options() -> argparse.Namespace:
 def _attack(stack: Running, options: argparse.Namespace) -> dict[str, Any]:
     wanted = Wanted(options.kills, options.pauses, options.rescales, restarts=not options.no_restarts)
     book = load.Book()
-    attack = Attack(stack, wanted, seed=options.seed, say=_say)
+    attack = Attack(stack, wanted, seed=options.seed, say=_say, merges=lambda: world.merges(stack.kafka))
     operator = Operator(stack.kafka, book, seed=options.seed, every_s=options.rulings)
     attack.start()
     operator.start()
@@ -106,14 +109,12 @@ def _attack(stack: Running, options: argparse.Namespace) -> dict[str, Any]:
     for record in operator.evidence:
         truth.accept(record)
     truth.rulings, truth.households = operator.rulings, book.households()
-    _say(
-        f"{truth.written} records acknowledged in {written_s:.0f} s, {len(truth.rulings)} rulings; waiting for the end"
-    )
-    stack.drain()
+    _say(f"{truth.written} records acknowledged in {written_s:.0f} s, {operator.told()}; waiting for the end")
+    stack.drain(besides=SLOW)
     # What became of actions is a signal, too: none may come while the topics are read.
     stack.hold("deliver")
     stack.await_state("deliver", State.STOPPED)
-    stack.drain()
+    stack.drain(besides=SLOW)
     _say("reading all topics ...")
     found = world.read(stack.kafka, seal_key=bytes.fromhex(stack.environment()["SADA_SEAL_KEY"]))
     found.redis = _served(stack.up["redis"], found)

@@ -37,13 +37,21 @@ class Wanted:
 
 @dataclass(slots=True)
 class Done:
-    """What was done. ``rebalances``: changes of the number of workers; ``missed``: those that moved no partitions."""
+    """What was done.
+
+    Parameters
+    ----------
+    rebalances : changes of the number of workers
+    merges : of customers, before the last fault was over
+    missed : rebalances that did not move partitions to where they had to be
+    """
 
     kills: int = 0
     pauses: int = 0
     broker_restarts: int = 0
     redis_restarts: int = 0
     rebalances: int = 0
+    merges: int = 0
     missed: list[str] = field(default_factory=list)
 
 
@@ -74,11 +82,15 @@ class Attack:
     ----------
     stack : started with three workers
     say : takes each thing done
+    merges : says how many customers have become one with others so far
     """
 
-    def __init__(self, stack: Running, wanted: Wanted, *, seed: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, stack: Running, wanted: Wanted, *, seed: int, say: Callable[[str], None], merges: Callable[[], int]
+    ) -> None:
         self.done = Done()
         self._stack, self._wanted, self._say = stack, wanted, say
+        self._merges = merges
         self._rnd = random.Random(seed)
         self._workers = list(WORKERS)
         self._failed: list[str] = []
@@ -119,6 +131,7 @@ class Attack:
                 time.sleep(GAP_S * (1 + self._rnd.random()))
                 told = self._scale(what) if what in ("up", "down") else self._hit(what)
                 self._say(f"{number}/{len(steps)}: {told}")
+            self.done.merges = self._merges()
         except Exception as error:  # noqa: BLE001 - told by finish, to whoever asks for the result
             self._failed.append(repr(error))
 

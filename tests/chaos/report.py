@@ -11,6 +11,8 @@ from tests.chaos.world import World
 # Of all signals so many must tie what nothing has tied before, and so many must make one of two with a history.
 LEAST_LINKS = 0.4
 LEAST_MERGES = 0.1
+# Of all merges so many must be done before the last fault is over, not when workers catch up in peace.
+LEAST_UNDER_FIRE = 0.25
 
 MOST_NOTES = 40
 
@@ -34,7 +36,9 @@ def of(truth: Truth, world: World, verdict: Verdict, *, wanted: Wanted, done: Do
         "identifiers": len(world.identities),
         "customers": len(world.profiles),
         "merges": _merges(world),
+        "merges_under_fire": done.merges,
         "rulings": len(truth.rulings),
+        "erased": len(truth.erased()),
         "households": len(truth.households),
         "kills": done.kills,
         "pauses": done.pauses,
@@ -59,6 +63,8 @@ def _missing(truth: Truth, world: World, wanted: Wanted, done: Done, moved: int)
         yield f"only {truth.links} of {signals} signals link, not {LEAST_LINKS:.0%}"
     if merges < LEAST_MERGES * signals:
         yield f"only {merges} merges in {signals} signals, not {LEAST_MERGES:.0%}"
+    if done.merges < LEAST_UNDER_FIRE * merges:
+        yield f"only {done.merges} of {merges} merges under fire"
     if done.kills < wanted.kills or done.pauses < wanted.pauses:
         yield f"only {done.kills} of {wanted.kills} kills, {done.pauses} of {wanted.pauses} pauses"
     if wanted.restarts and not (done.broker_restarts and done.redis_restarts):
@@ -68,7 +74,7 @@ def _missing(truth: Truth, world: World, wanted: Wanted, done: Done, moved: int)
     # One way up moves two partitions at least, the way back as many.
     if done.rebalances < 2 * wanted.rescales or moved < 4 * wanted.rescales:
         yield f"only {done.rebalances} of {2 * wanted.rescales} rebalances, {moved} partitions moved"
-    for kind in ("cut", "split", "merge"):
+    for kind in ("cut", "split", "merge", "erase"):
         if not any(ruled.kind == kind for ruled in truth.rulings):
             yield f"no {kind} was ruled"
     yield from done.missed

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from confluent_kafka import Consumer, Message, Producer
@@ -26,7 +26,7 @@ MOST_READY = 50
 # A cut that is taken back is so after so many seconds: mostly it has been obeyed by then, but not where a worker died.
 TAKEN_BACK_AFTER_S = 2.0
 # What is ruled, in turn.
-CASES = ("cut", "split", "merge", "cut and taken back")
+CASES = ("cut", "split", "merge", "cut and taken back", "erase")
 # When the load is over, each of them is waited for so long: people become whole as the workers catch up, in seconds.
 RULED_WITHIN_S = 90.0
 # All records must be acknowledged within, in seconds: the broker is restarted under us.
@@ -71,6 +71,8 @@ def choose(kind: str, first: Story, second: Story, mark: str, rnd: random.Random
         out = rnd.choice(tie)
         parts = sum(out in each for each in first.ties)
         return Case(Ruled(f"{mark}-split", "split", out, None, outcomes=parts), None, tie)
+    if kind == "erase":
+        return Case(Ruled(f"{mark}-erase", "erase", tie[0], None, outcomes=1), None, tie)
     other = rnd.choice(sorted(second.names))
     return Case(Ruled(f"{mark}-merge", "merge", rnd.choice(sorted(first.names)), other, outcomes=1))
 
@@ -88,6 +90,7 @@ class Operator:
     def __init__(self, kafka: str, book: Book, *, seed: int, every_s: float) -> None:
         self.rulings: list[Ruled] = []  # that were acknowledged
         self.evidence: list[Planned] = []
+        self.read = 0
         self._book, self._seed, self._every_s = book, seed, every_s
         settings = {"bootstrap.servers": kafka, "log_level": 2}
         timeout_ms = int(1_000 * ACKNOWLEDGED_WITHIN_S)
@@ -101,6 +104,10 @@ class Operator:
         self._failed: list[str] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="operator")
+
+    def told(self) -> str:
+        """Say what was done."""
+        return f"{len(self.rulings)} rulings on {len(self._known)} people found whole in {self.read} profiles"
 
     def start(self) -> None:
         """Begin."""
@@ -149,6 +156,7 @@ class Operator:
         key, value = message.key(), message.value()
         if message.error() is not None or not key or not value:
             return
+        self.read += 1
         nodes = {(each["kind"], each["value"]): each["node"] for each in _profile.decode(value)["members"]}
         found = self._book.stories.get(next(iter(nodes)))
         if found and not found.shared and found.number not in self._known and nodes.keys() == found.names:
@@ -162,7 +170,8 @@ class Operator:
         self._cases += 1
         case = choose(kind, first.story, second.story, f"ruling-{self._cases}", rnd)
         nodes = first.nodes | second.nodes
-        self._say(case.now, nodes)
+        erased = {node: name for name, node in first.nodes.items()} if kind == "erase" else {}
+        self._say(replace(case.now, erased=erased), nodes)
         if case.later is not None:
             self._later.append((time.monotonic() + TAKEN_BACK_AFTER_S, case.later, nodes))
         if case.evidence:

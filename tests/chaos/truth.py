@@ -1,6 +1,7 @@
 """What was accepted, and the customers that follow from it: a union-find, offline. Never shown to the pipeline."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.chaos.people import Name, Story, Tie, strongest, tie
@@ -24,9 +25,10 @@ class Ruled:
 
     Parameters
     ----------
-    kind : cut, split or merge
-    one, other : whom it names; a split names one only
+    kind : cut, split, merge or erase
+    one, other : whom it names; a split and an erasure name one only
     outcomes : how many outcomes in ``merges`` it must have
+    erased : every node of a person who is erased, with its name
     """
 
     id: str
@@ -34,6 +36,7 @@ class Ruled:
     one: Name
     other: Name | None
     outcomes: int
+    erased: Mapping[bytes, Name] = field(default_factory=dict)
 
 
 class UnionFind:
@@ -107,16 +110,21 @@ class Truth:
         taken_out = {ruled.one for ruled in self.rulings if ruled.kind == "split"}
         merged = [(ruled.one, ruled.other) for ruled in self.rulings if ruled.kind == "merge" and ruled.other]
         found = UnionFind()
+        erased = set(self.erased().values())
         for name in self.signals.keys() | {name for each in self.ties for name in each}:
-            if name not in self.households:
+            if name not in self.households and name not in erased:
                 found.find(name)
-        for one, other in self._kept(cut, taken_out) + merged:
+        for one, other in self._kept(cut, taken_out | erased) + merged:
             found.unite(one, other)
         return found.sets()
 
-    def _kept(self, cut: set[frozenset[Name | None]], taken_out: set[Name]) -> list[Tie]:
+    def erased(self) -> dict[bytes, Name]:
+        """Return who must be forgotten: each node with its name."""
+        return {node: name for ruled in self.rulings for node, name in ruled.erased.items()}
+
+    def _kept(self, cut: set[frozenset[Name | None]], without: set[Name]) -> list[Tie]:
         return [
             each
             for each in self.ties
-            if frozenset(each) not in cut and taken_out.isdisjoint(each) and self.households.keys().isdisjoint(each)
+            if frozenset(each) not in cut and without.isdisjoint(each) and self.households.keys().isdisjoint(each)
         ]

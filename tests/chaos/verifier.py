@@ -13,7 +13,7 @@ from tests.chaos.world import Root, World
 MOST_NOTES = 5
 
 # What an operator's ruling comes to in ``merges``.
-OUTCOME_OF = {"cut": "split", "split": "split", "merge": "merged"}
+OUTCOME_OF = {"cut": "split", "split": "split", "merge": "merged", "erase": "erased"}
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class Verdict:
     profile_differences : identifiers of which ``profiles`` and ``identities`` differ
     household_differences : shared identifiers that are not in exactly one of the customers that share them
     broken_limits, refusals_missing : of people who share an identifier: two accounts in one, and refusals not told
+    erased_left : identifiers of who was erased that are anywhere still, or not marked as erased
     rulings_unanswered, rulings_twice, rulings_wrong : rulings with too few, too many and other outcomes
     """
 
@@ -39,6 +40,7 @@ class Verdict:
     household_differences: int = 0
     broken_limits: int = 0
     refusals_missing: int = 0
+    erased_left: int = 0
     rulings_unanswered: int = 0
     rulings_twice: int = 0
     rulings_wrong: int = 0
@@ -64,12 +66,13 @@ class Verdict:
 def verify(world: World, truth: Truth) -> Verdict:
     """Return what is wrong with the world, given what was accepted."""
     verdict = Verdict()
-    names = world.names()
+    names = world.names() | truth.erased()
     _identities(world, truth, names, verdict)
     _profiles(world, verdict)
     _households(world, truth, verdict)
     _counts(world, truth, names, verdict)
     _rulings(world, truth, verdict)
+    _erased(world, truth, verdict)
     _outputs(world, verdict)
     _state(world, verdict)
     _dead_letters(world, truth, verdict)
@@ -147,6 +150,8 @@ def _counts(world: World, truth: Truth, names: Mapping[bytes, Name], verdict: Ve
     expected = truth.signals.copy()
     for node, count in world.outcomes.items():
         expected[names.get(node, ("unknown", node.hex()))] += count
+    for name in truth.erased().values():
+        del expected[name]
     seen: set[Name] = set()
     notes = []
     for customer, profile in world.profiles.items():
@@ -174,6 +179,9 @@ def _rulings(world: World, truth: Truth, verdict: Verdict) -> None:
     for each in world.merges:
         if each["ruling"]:
             outcomes[each["ruling"]].append(each["kind"])
+        if each["kind"] == "erased":
+            nodes = {node for ruled in truth.rulings if ruled.id == each["ruling"] for node in ruled.erased}
+            verdict.rulings_wrong += nodes != set(each["nodes"])
     for ruled in truth.rulings:
         told = outcomes.pop(ruled.id, [])
         verdict.rulings_unanswered += len(told) < ruled.outcomes
@@ -182,6 +190,17 @@ def _rulings(world: World, truth: Truth, verdict: Verdict) -> None:
         if told != [OUTCOME_OF[ruled.kind]] * ruled.outcomes:
             verdict.notes.append(f"ruling {ruled.id}: {told}, not {ruled.outcomes} times {OUTCOME_OF[ruled.kind]}")
     verdict.rulings_wrong += len(outcomes)  # of rulings that nobody made
+
+
+def _erased(world: World, truth: Truth, verdict: Verdict) -> None:
+    """Of who was erased nothing is left but the mark that it was."""
+    shown = {member["node"] for profile in world.profiles.values() for member in profile["members"]}
+    held = {node for root in world.roots.values() for node in (*root.members, *root.facets)}
+    left = shown | held | world.identities.keys() | world.aliases.keys() | world.roots.keys()
+    marks = {node: ruled.id for ruled in truth.rulings for node in ruled.erased}
+    wrong = [node for node in truth.erased() if node in left or world.erased.get(node) != marks[node]]
+    wrong += world.erased.keys() - marks.keys()
+    verdict.erased_left = _note(verdict, "erased", (f"node {node.hex()}" for node in wrong))
 
 
 def _outputs(world: World, verdict: Verdict) -> None:
@@ -217,13 +236,16 @@ def _leads_home(node: bytes, aliases: Mapping[bytes, bytes], roots: Mapping[byte
 
 
 def _dead_letters(world: World, truth: Truth, verdict: Verdict) -> None:
-    """Every piece of garbage once, nothing else."""
+    """Every piece of garbage once, signals of who was erased without their bytes, nothing else."""
     origins: Counter[Any] = Counter()
-    strange = []
+    strange, erased, garbage = [], truth.erased(), set()
     for letter in world.letters:
-        origins[letter["topic"], letter["partition"], letter["offset"]] += 1
-        if not (letter["value"] or b"").startswith(b"garbage "):
+        origin = letter["topic"], letter["partition"], letter["offset"]
+        origins[origin] += 1
+        if (letter["value"] or b"").startswith(b"garbage "):
+            garbage.add(origin)
+        elif letter["code"] != "erased" or letter["value"] is not None or letter["key"] not in erased:
             strange.append(f"{letter['code']}: {letter['detail'][:120]}")
     verdict.dead_letters_unexpected = _note(verdict, "dead letter", strange)
     verdict.duplicate_outputs += sum(count - 1 for count in origins.values())
-    verdict.dead_letters_missing = max(0, truth.garbage - len(origins))
+    verdict.dead_letters_missing = max(0, truth.garbage - len(garbage))

@@ -46,7 +46,7 @@ class World:
     identities : node to customer
     outcomes : by the customer's id that it names, how many signals of what became of actions
     outputs : by topic, how often each id was found
-    roots, aliases : the state
+    roots, aliases, erased : the state; of who was erased, by which ruling
     redis : customer to number of signals
     """
 
@@ -58,6 +58,7 @@ class World:
     outputs: dict[str, Counter[str]] = field(default_factory=dict)
     roots: dict[bytes, Root] = field(default_factory=dict)
     aliases: dict[bytes, bytes] = field(default_factory=dict)
+    erased: dict[bytes, str] = field(default_factory=dict)
     redis: dict[str, int] = field(default_factory=dict)
 
     def names(self) -> dict[bytes, tuple[str, str]]:
@@ -82,16 +83,21 @@ def read(kafka: str, *, seal_key: bytes) -> World:
     world.outcomes = Counter(customer for _, customer in outcomes)
     world.outputs = {topic: Counter(each["id"] for each in _all(kafka, topic, schema)) for topic, schema in ONCE}
     changelog, vault = read_topic(kafka, "customers-changelog"), read_topic(kafka, "customers-vault")
-    world.roots, world.aliases = state(last_values(changelog, vault, seal_key=seal_key, words=state_words()))
+    take_state(world, last_values(changelog, vault, seal_key=seal_key, words=state_words()))
     return world
 
 
-def state(values: Mapping[bytes, bytes]) -> tuple[dict[bytes, Root], dict[bytes, bytes]]:
-    """Return roots and aliases of the state: each key's newest value."""
+def merges(kafka: str) -> int:
+    """Return how many customers have become one with others so far."""
+    return sum(each["kind"] == "merged" for each in _all(kafka, "merges", "merge"))
+
+
+def take_state(world: World, values: Mapping[bytes, bytes]) -> None:
+    """Note roots, aliases and who was erased, of each key's newest value."""
     newest = {key: msgspec.msgpack.decode(value) for key, value in values.items()}
-    # A root is r, node, created_at_ms, members, facets and more; an alias is a, to, since_ms. A member begins with
-    # kind and value, a facet with node, first_ms, last_ms, before_ms, signals.
-    roots = {
+    # A root is r, node, created_at_ms, members, facets and more; an alias is a, to, since_ms; who was erased is e,
+    # since_ms, ruling. A member begins with kind and value, a facet with node, first_ms, last_ms, before_ms, signals.
+    world.roots = {
         key: Root(
             {node: (member[0], member[1]) for node, member in record[3].items()},
             {node: facet[4] for node, facet in record[4].items()},
@@ -99,7 +105,8 @@ def state(values: Mapping[bytes, bytes]) -> tuple[dict[bytes, Root], dict[bytes,
         for key, record in newest.items()
         if record[0] == "r"
     }
-    return roots, {key: record[1] for key, record in newest.items() if record[0] == "a"}
+    world.aliases = {key: record[1] for key, record in newest.items() if record[0] == "a"}
+    world.erased = {key: record[2] for key, record in newest.items() if record[0] == "e"}
 
 
 @cache

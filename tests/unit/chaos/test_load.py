@@ -116,4 +116,4 @@ def test_a_split_has_an_outcome_for_each_part_that_leaves(seed: int) -> None:
 
 def test_all_kinds_are_ruled() -> None:
     kinds = {choose(kind, story(0, 1), story(1, 1), "r", random.Random(1)).now.kind for kind in CASES}
-    assert kinds == {"cut", "split", "merge"}
+    assert kinds == {"cut", "split", "merge", "erase"}

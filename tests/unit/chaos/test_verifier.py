@@ -31,12 +31,13 @@ def truth_of_a_run() -> Truth:
     truth.households = book.households()
     whole = set(truth.customers())
     people = [each for each in dict.fromkeys(book.stories.values()) if each.names in whole]
-    one, two, three, four = people[:4]
+    one, two, three, four, five = people[:5]
     out = max(sorted(two.names), key=lambda name: sum(name in tie for tie in two.ties))
     truth.rulings = [
         Ruled("c", "cut", *one.ties[0], outcomes=1),
         Ruled("s", "split", out, None, outcomes=sum(out in tie for tie in two.ties)),
         Ruled("m", "merge", min(three.names), max(four.names), outcomes=1),
+        Ruled("e", "erase", min(five.names), None, 1, {node_of(name): name for name in five.names}),
     ]
     return truth
 
@@ -58,8 +59,13 @@ def world_of(truth: Truth) -> World:
         add_customer(world, truth, group)
     for ruled in truth.rulings:
         for number in range(ruled.outcomes):
-            world.merges.append(merge(OUTCOME_OF[ruled.kind], node_of(ruled.one), b"%16d" % number, ruling=ruled.id))
+            told = merge(OUTCOME_OF[ruled.kind], node_of(ruled.one), b"%16d" % number, ruling=ruled.id)
+            world.merges.append(told | {"nodes": list(ruled.erased)})
+        world.erased |= dict.fromkeys(ruled.erased, ruled.id)
     world.letters = [letter(number) for number in range(truth.garbage)]
+    world.letters += [
+        letter(50_000) | {"code": "erased", "value": None, "key": node} for node in list(world.erased)[:1]
+    ]
     world.outputs = {"decisions": Counter({"d-1": 1, "d-2": 1})}
     world.redis = {key.hex(): each["history"]["signals"] for key, each in world.profiles.items()}
     return world
@@ -86,7 +92,15 @@ def merge(kind: str, customer: bytes, merged: bytes, *, reason: str = "link", ru
 
 def letter(number: int) -> dict[str, Any]:
     value = b"garbage %d" % number
-    return {"topic": "signals.web", "partition": 0, "offset": number, "value": value, "code": "c", "detail": "d"}
+    return {
+        "topic": "signals.web",
+        "partition": 0,
+        "offset": number,
+        "value": value,
+        "code": "c",
+        "detail": "d",
+        "key": b"",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +285,7 @@ def lose_money(world: World) -> None:
 
 
 def lose_a_letter(world: World) -> None:
-    world.letters.pop()
+    world.letters.pop(0)
 
 
 def write_a_letter_twice(world: World) -> None:
@@ -280,6 +294,37 @@ def write_a_letter_twice(world: World) -> None:
 
 def write_a_strange_letter(world: World) -> None:
     world.letters.append(letter(10_000) | {"value": b"a signal"})
+
+
+def show_who_was_erased(world: World) -> None:
+    node = next(iter(world.erased))
+    world.profiles[largest(world)]["members"].append({"node": node, "kind": "email", "value": "x"})
+    world.identities[node] = largest(world)
+
+
+def keep_a_pointer_of_who_was_erased(world: World) -> None:
+    node = next(iter(world.erased))
+    world.aliases[node] = largest(world)
+
+
+def forget_that_one_was_erased(world: World) -> None:
+    del world.erased[next(iter(world.erased))]
+
+
+def erase_whom_nobody_named(world: World) -> None:
+    world.erased[b"n" * 16] = "nobody's"
+
+
+def erase_in_part(world: World) -> None:
+    ruled("e", world)[0]["nodes"].pop()
+
+
+def keep_bytes_of_who_was_erased(world: World) -> None:
+    world.letters[-1]["value"] = b"a signal"
+
+
+def refuse_who_was_not_erased(world: World) -> None:
+    world.letters[-1]["key"] = largest(world)
 
 
 def serve_an_old_profile(world: World) -> None:
@@ -324,6 +369,14 @@ FAULTS: list[tuple[Callable[[World], None], str]] = [
     (lose_a_letter, "dead_letters_missing"),
     (write_a_letter_twice, "duplicate_outputs"),
     (write_a_strange_letter, "dead_letters_unexpected"),
+    (show_who_was_erased, "erased_left"),
+    (show_who_was_erased, "identity_differences"),
+    (keep_a_pointer_of_who_was_erased, "erased_left"),
+    (forget_that_one_was_erased, "erased_left"),
+    (erase_whom_nobody_named, "erased_left"),
+    (erase_in_part, "rulings_wrong"),
+    (keep_bytes_of_who_was_erased, "dead_letters_unexpected"),
+    (refuse_who_was_not_erased, "dead_letters_unexpected"),
     (serve_an_old_profile, "redis_differences"),
     (serve_who_is_gone, "redis_differences"),
 ]
@@ -339,7 +392,7 @@ def test_a_fault_is_found(truth: Truth, right: World, inject: Callable[[World], 
     assert not verdict.ok
 
 
-@pytest.mark.parametrize("kind", ["cut", "split", "merge"])
+@pytest.mark.parametrize("kind", ["cut", "split", "merge", "erase"])
 def test_a_ruling_that_was_not_obeyed_is_found(truth: Truth, kind: str) -> None:
     """It was answered, but who is whose is as before."""
     before = copy.deepcopy(truth)
