@@ -97,7 +97,7 @@ def _options() -> argparse.Namespace:
 def _attack(stack: Running, options: argparse.Namespace) -> dict[str, Any]:
     wanted = Wanted(options.kills, options.pauses, options.rescales, restarts=not options.no_restarts)
     book = load.Book()
-    attack = Attack(stack, wanted, seed=options.seed, say=_say, merges=lambda: world.merges(stack.kafka))
+    attack = Attack(stack, wanted, seed=options.seed, say=_say)
     operator = Operator(stack.kafka, book, seed=options.seed, every_s=options.rulings)
     attack.start()
     operator.start()

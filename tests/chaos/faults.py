@@ -10,15 +10,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from confluent_kafka import KafkaException
+
 from deploy.local.processes import StackError
 from deploy.local.running import Running
 from deploy.local.supervisor import State
 from tests.chaos.placement import owners, recovered
+from tests.chaos.world import merges, merges_end
 
 # The workers' session timeout is 10 s: after a pause of 13 s another worker owns their partitions.
 PAUSE_S = 13.0
 # Between two faults, and once more of it at random; the supervisor has begun to restart what died.
 GAP_S = 2.0
+# Before the next fault so many records more are in ``merges``, so that each hits people who merge; a machine that is
+# too busy for that within so many seconds is not waited for.
+MERGING, MERGING_WITHIN_S = 60, 15.0
 # A worker imports for a minute on a busy machine, and its partitions come to it after one more rebalance.
 MOVED_WITHIN_S = 180.0
 
@@ -82,15 +88,12 @@ class Attack:
     ----------
     stack : started with three workers
     say : takes each thing done
-    merges : says how many customers have become one with others so far
     """
 
-    def __init__(
-        self, stack: Running, wanted: Wanted, *, seed: int, say: Callable[[str], None], merges: Callable[[], int]
-    ) -> None:
+    def __init__(self, stack: Running, wanted: Wanted, *, seed: int, say: Callable[[str], None]) -> None:
         self.done = Done()
         self._stack, self._wanted, self._say = stack, wanted, say
-        self._merges = merges
+        self._end = 0  # of ``merges`` at the last fault
         self._rnd = random.Random(seed)
         self._workers = list(WORKERS)
         self._failed: list[str] = []
@@ -129,11 +132,23 @@ class Attack:
         try:
             for number, what in enumerate(steps, 1):
                 time.sleep(GAP_S * (1 + self._rnd.random()))
+                self._await_merges()
                 told = self._scale(what) if what in ("up", "down") else self._hit(what)
                 self._say(f"{number}/{len(steps)}: {told}")
-            self.done.merges = self._merges()
+            self.done.merges = merges(self._stack.kafka)
         except Exception as error:  # noqa: BLE001 - told by finish, to whoever asks for the result
             self._failed.append(repr(error))
+
+    def _await_merges(self) -> None:
+        """Wait until people have merged since the last fault, for a while."""
+        deadline = time.monotonic() + MERGING_WITHIN_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(KafkaException):  # the broker may be what was hit
+                now = merges_end(self._stack.kafka)
+                if now >= self._end + MERGING:
+                    self._end = now
+                    return
+            time.sleep(0.5)
 
     def _hit(self, what: str) -> str:
         name = {"broker": "kafka", "redis": "redis"}.get(what) or self._rnd.choice(self._workers)

@@ -12,6 +12,8 @@ from typing import Any
 
 import fastavro
 import msgspec
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from deploy.local.running import read_topic
 from streams.agents.words import state_words
@@ -90,6 +92,20 @@ def read(kafka: str, *, seal_key: bytes) -> World:
 def merges(kafka: str) -> int:
     """Return how many customers have become one with others so far."""
     return sum(each["kind"] == "merged" for each in _all(kafka, "merges", "merge"))
+
+
+def merges_end(kafka: str) -> int:
+    """Return how much is in ``merges``: the sum of its end offsets.
+
+    Raises
+    ------
+    KafkaException
+        when the broker is silent
+    """
+    admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
+    partitions = admin.list_topics("merges", timeout=2.0).topics["merges"].partitions
+    asked = admin.list_offsets({TopicPartition("merges", each): OffsetSpec.latest() for each in partitions})
+    return sum(each.result(2.0).offset for each in asked.values())
 
 
 def take_state(world: World, values: Mapping[bytes, bytes]) -> None:
