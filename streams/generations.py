@@ -4,10 +4,11 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import NamedTuple, Self
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.generations import TABLE_KEY, Known, Table, first_table, read_table
 from schemas.topics import GENERATIONS
@@ -16,9 +17,23 @@ from streams.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
 
-# A broker that answers at all does so within 3 s, even while it restarts.
+# A broker that answers at all does so within 3 s; one that restarts may take half a minute.
 _ANSWER_S = 30.0
-_READ_S = 1.0
+# The table is one record, and its earlier versions where they are not compacted yet.
+_READ_S = 5.0
+_AGAIN_S = 0.2
+# What passes by itself and librdkafka does not call retriable, since a consumer that polls gets over it.
+_PASSING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._TIMED_OUT,  # noqa: SLF001 - librdkafka's names
+        KafkaError._TRANSPORT,  # noqa: SLF001
+        KafkaError._ALL_BROKERS_DOWN,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    }
+)
 
 
 class Hosted(NamedTuple):
@@ -46,7 +61,7 @@ def current_table(settings: Settings) -> Table:
     Raises
     ------
     SettingsError
-        when Kafka does not answer
+        when Kafka does not answer: a process must not take an old generation for the live one
     """
     topic = settings.topic(GENERATIONS)
     consumer = Consumer(
@@ -55,29 +70,50 @@ def current_table(settings: Settings) -> Table:
             "group.id": f"broadcast-{topic}",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
+            "enable.partition.eof": True,
             "fetch.wait.max.ms": 20,
         }
     )
-    table = first_table(settings.partitions)
+    deadline = time.monotonic() + _ANSWER_S
     try:
-        if topic not in consumer.list_topics(timeout=_ANSWER_S).topics:
-            return table  # never rebuilt, and `sada topics` was not run since this topic came to be
-        place = TopicPartition(topic, 0, 0)
-        low, high = consumer.get_watermark_offsets(place, timeout=_ANSWER_S)
-        consumer.assign([TopicPartition(topic, 0, low)])
-        while consumer.position([place])[0].offset < high:
-            messages = consumer.consume(500, _READ_S)
-            for message in messages:
-                value = message.value()
-                if message.error() is None and message.key() == TABLE_KEY and value is not None:
-                    table = read_table(value)
-            if not messages:
-                break
-    except KafkaException as exc:
-        raise SettingsError(f"Kafka at {settings.kafka} does not say which generation is live: {exc}") from None
+        while True:
+            try:
+                return _read(consumer, topic) or first_table(settings.partitions)
+            except KafkaException as exc:
+                # A topic that was made a moment ago has no leader yet; a broker that restarts is away for a while.
+                if time.monotonic() > deadline or not (exc.args[0].retriable() or exc.args[0].code() in _PASSING):
+                    raise SettingsError(
+                        f"Kafka at {settings.kafka} does not say which generation is live: {exc}"
+                    ) from None
+                time.sleep(_AGAIN_S)
     finally:
         consumer.close()
-    return table
+
+
+def _read(consumer: Consumer, topic: str) -> Table | None:
+    """Read the table to the topic's end; None where there is none.
+
+    Raises
+    ------
+    KafkaException
+        also when the end does not come in time
+    """
+    if topic not in consumer.list_topics(timeout=_READ_S).topics:
+        return None  # never rebuilt, and `sada topics` was not run since this topic came to be
+    consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    table = None
+    deadline = time.monotonic() + _READ_S
+    while time.monotonic() < deadline:
+        for message in consumer.consume(500, 0.1):
+            error = message.error()
+            value = message.value()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name
+                    return table
+                raise KafkaException(error)
+            if message.key() == TABLE_KEY and value is not None:
+                table = read_table(value)
+    raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"{topic} was not read to its end"))  # noqa: SLF001
 
 
 def live_settings(settings: Settings) -> Settings:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import redis
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from connectors.serve.keys import ViewKeys, profile_json, record_json
 from tests.browser.test_desk import chromium
@@ -108,10 +110,12 @@ def test_an_answer_is_kept_and_asked_no_more(queue: Queue, operator: webdriver.C
     operator.get(f"{queue.door.url}/desk/reviews?lang=en")
     operator.find_element(By.NAME, "reason").send_keys("call 09123456789")
     operator.find_element(By.CSS_SELECTOR, "button[value=no]").click()
-    assert "name the ticket" in operator.find_element(By.CSS_SELECTOR, "[role=alert]").text
+    wait = WebDriverWait(operator, 8, ignored_exceptions=(StaleElementReferenceException, NoSuchElementException))
+    wait.until(lambda driver: "name the ticket" in driver.find_element(By.CSS_SELECTOR, "[role=alert]").text)
     operator.find_element(By.NAME, "reason").send_keys("two sisters, ticket 12")
     operator.find_element(By.CSS_SELECTOR, "button[value=no]").click()
-    assert "Nothing is to be reviewed" in operator.find_element(By.TAG_NAME, "main").text
+    # The answer leads to another page: until it is there, what is found may be the old one's, or gone when it is read.
+    wait.until(lambda driver: "Nothing is to be reviewed" in driver.find_element(By.TAG_NAME, "main").text)
     (ruling,) = queue.door.rulings(lambda made: bool(made["reason"] == "two sisters, ticket 12"))
     assert (ruling["kind"], ruling["node"], ruling["other"]) == ("different", bytes([1]) * 16, bytes([2]) * 16)
     assert ruling["by"] == "operator"
