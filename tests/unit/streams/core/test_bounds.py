@@ -26,7 +26,8 @@ SIGNALS = int(os.environ.get("SADA_BOT_SIGNALS", "6000"))
 # Records of one hot key in a batch of the lane: its state is read and written once for so many.
 BATCH = 50
 LOYAL_SIGNALS = 2_000
-# 1.5 is the goal, 1.4 is measured; a machine that others use as well measures a third more or less.
+# 1.5 is the goal, 1.6 is measured since records keep provenance; a machine that others use as well measures a quarter
+# more or less.
 MOST_TIMES = 2.0
 
 
@@ -91,6 +92,8 @@ def test_a_bot_is_suspected_with_its_reason(driven: Driven) -> None:
 
 def test_a_bots_signal_costs_what_a_loyal_customers_does(driven: Driven) -> None:
     """CPU a signal: full lists and hostile texts cost no more than the bound times a year of a good customer."""
-    cost = min(_drive(loyal(LOYAL_SIGNALS)).cpu_us for _ in range(3))
-    bots = min(driven.cpu_us, _drive(bot(3_000)).cpu_us)
+    # In turn: another process that comes and goes, or a cache that it empties, then hits both.
+    pairs = [(_drive(loyal(LOYAL_SIGNALS)).cpu_us, _drive(bot(3_000)).cpu_us) for _ in range(3)]
+    cost, bots = (min(each) for each in zip(*pairs, strict=True))
+    bots = min(bots, driven.cpu_us)
     assert bots <= MOST_TIMES * cost, f"{bots:.0f} us beside {cost:.0f}"
