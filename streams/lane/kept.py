@@ -106,9 +106,9 @@ class Kept(Generic[V]):
             return
         if locked_out:
             locked_out.difference_update(changes)
-        locked_out.update(
-            key for key, value in changes.items() if value is not None and is_sealed(value) and key not in vault
-        )
+        sealed = [key for key, value in changes.items() if value is not None and is_sealed(value)]
+        locked_out.update(sealed)
+        locked_out.difference_update(vault.present(sealed))
 
     def check(self) -> None:
         """Make sure, once all is recovered, that every sealed value has its secret, and that the seal key is right.

@@ -7,7 +7,6 @@ watermark is final: each partition's producer was opened before, so nobody else 
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -29,6 +28,8 @@ WATERMARK_S = 30.0
 # 16 MB instead of librdkafka's 64 per partition: the broker is ahead of us all the same, and a worker's memory after
 # recovery is what its peak was.
 AHEAD_KB = 16_384
+# 2 ms instead of librdkafka's second: 16 MB are read within a third of one, and the rest of it nothing came.
+AGAIN_MS = 2
 
 
 class Source(NamedTuple):
@@ -51,36 +52,25 @@ class _Reading(NamedTuple):
     end: int
 
 
-@dataclass(slots=True)
-class _Chunk:
-    """What one call read of one partition: the last write per key, and its due time where the stage has timers."""
-
-    changes: dict[bytes, bytes | None] = field(default_factory=dict)
-    due: dict[bytes, int | None] = field(default_factory=dict)
-    last: int = NOTHING_REFLECTED
-    dated: bool = False
-
-    def add(self, key: bytes, message: Message) -> None:
-        """Take in a record."""
-        value = self.changes[key] = message.value()
-        if self.dated:
-            note(self.due, key, value, message.headers() or ())
-        self.last = message.offset()
-
-    def put_into(self, source: Source) -> None:
-        """Write to store and timers."""
-        source.store.write(self.changes, self.last, self.due)
-        if source.told is not None:
-            source.told(self.changes)
-        if source.undated is None:
-            return
-        source.timers.set_all(self.due)
-        if source.undated:
-            source.undated.difference_update(self.due)
-        if len(self.due) < len(self.changes):
-            source.undated.update(
-                key for key in self.changes if key not in self.due and not key.startswith(LANE_KEY_PREFIX)
-            )
+def _take(records: Sequence[Message], source: Source) -> None:
+    """Write records of one partition to store and timers: the last one per key, and when its key is due."""
+    changes = {record.key(): record.value() for record in records}
+    changes.pop(None, None)
+    due: dict[bytes, int | None] = {}
+    if source.undated is not None:
+        for record in records:
+            if (key := record.key()) is not None:
+                note(due, key, record.value(), record.headers() or ())
+    source.store.write(changes, records[-1].offset(), due)
+    if source.told is not None:
+        source.told(changes)
+    if source.undated is None:
+        return
+    source.timers.set_all(due)
+    if source.undated:
+        source.undated.difference_update(due)
+    if len(due) < len(changes):
+        source.undated.update(key for key in changes if key not in due and not key.startswith(LANE_KEY_PREFIX))
 
 
 def replay(
@@ -118,6 +108,7 @@ def replay(
             "enable.partition.eof": True,
             "fetch.wait.max.ms": config.fetch_wait_ms,
             "queued.max.messages.kbytes": AHEAD_KB,
+            "fetch.queue.backoff.ms": AGAIN_MS,
         },
         logger=log,
     )
@@ -159,26 +150,21 @@ def _start(consumer: Consumer, sources: Sequence[Source]) -> dict[tuple[str, int
 
 def _read_chunk(consumer: Consumer, left: dict[tuple[str, int], _Reading], progress: Callable[[int], None]) -> None:
     messages = consumer.consume(CHUNK, POLL_S)
-    chunks: dict[tuple[str, int], _Chunk] = {}
+    records: dict[tuple[str, int], list[Message]] = {at: [] for at in left}
     ended: dict[tuple[str, int], int] = {}
     for message in messages:
-        error = message.error()
         at = (message.topic(), message.partition())
-        if error is not None:
-            if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name
-                raise KafkaException(error)
+        error = message.error()
+        if error is None:
+            records.setdefault(at, []).append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - librdkafka's name
             # The position, past commit markers; librdkafka's position() stops at the last record.
             ended[at] = message.offset()
-            continue
-        key = message.key()
-        if key is not None:
-            chunk = chunks.get(at)
-            if chunk is None:
-                chunk = chunks[at] = _Chunk(dated=at in left and left[at].source.undated is not None)
-            chunk.add(key, message)
-    for at, chunk in chunks.items():
-        if at in left:
-            chunk.put_into(left[at].source)
+        else:
+            raise KafkaException(error)
+    for at, reading in left.items():
+        if records[at]:
+            _take(records[at], reading.source)
     progress(len(messages))
     for at, reading in list(left.items()):
         if max(ended.get(at, 0), reading.source.store.offset + 1) >= reading.end:

@@ -3,7 +3,7 @@
 import struct
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 from streams.lane.due import NO_DUE, Due
 from streams.lane.job import LANE_KEY_PREFIX
@@ -97,26 +97,28 @@ class MemoryStore:
     def write(self, changes: Changes, offset: int, due: Due = NO_DUE) -> None:  # noqa: ARG002 - timers are in memory
         """Apply committed changes."""
         with self._lock:
-            small: dict[bytes, bytes] = {}
-            large: dict[bytes, bytes] = {}
-            for key, value in changes.items():
-                if len(key) != self._key_bytes and not self._packs(key):
-                    if value is None:
+            if others := [key for key in changes if len(key) != self._key_bytes and not self._packs(key)]:
+                for key in others:
+                    if (other := changes[key]) is None:
                         self._others.pop(key, None)
                     else:
-                        self._others[key] = value
-                elif value is None:
-                    self._remove(key)
-                elif len(value) <= _ROOM:
-                    small[key] = value
-                else:
-                    large[key] = value
-            if small:
-                self._put(small, elsewhere=False)
-            if large:
-                put, pack = self._slabs.put, _PLACE.pack
-                self._put({key: pack(*put(value)) for key, value in large.items()}, elsewhere=True)
+                        self._others[key] = other
+                changes = {key: changes[key] for key in changes.keys() - set(others)}
+            if self._table is not None:
+                self._write(self._table, changes)
             self.offset = offset
+
+    def _write(self, table: PackedTable, changes: Changes) -> None:
+        put, pack = self._slabs.put, _PLACE.pack
+        kept = {key: value for key, value in changes.items() if value is not None}
+        large = {key: pack(*put(value)) for key, value in kept.items() if len(value) > _ROOM}
+        for place in table.put_all(kept | large, marked=large):
+            self._slabs.free(Place(*_PLACE.unpack(place)))
+        if len(kept) < len(changes):
+            for key, value in changes.items():
+                before = table.pop(key) if value is None else None
+                if before is not None and before[1]:
+                    self._slabs.free(Place(*_PLACE.unpack(before[0])))
 
     def _packs(self, key: bytes) -> bool:
         """Make a table for keys of this one's length, if there is none yet; say whether it is the table's length."""
@@ -125,15 +127,6 @@ class MemoryStore:
             self._key_bytes = len(key)
             self._table = PackedTable(len(key), _ROOM)
         return len(key) == self._key_bytes
-
-    def _put(self, values: Mapping[bytes, bytes], *, elsewhere: bool) -> None:
-        for place in cast("PackedTable", self._table).put_all(values, mark=elsewhere):
-            self._slabs.free(Place(*_PLACE.unpack(place)))
-
-    def _remove(self, key: bytes) -> None:
-        before = cast("PackedTable", self._table).pop(key)
-        if before is not None and before[1]:
-            self._slabs.free(Place(*_PLACE.unpack(before[0])))
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over all keys of the job."""

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from itertools import islice
 
 from streams.lane.due import from_bytes, to_bytes
-from streams.lane.packed import PackedMap
+from streams.lane.packed_map import PackedMap
 
 # An hour: timers reach weeks ahead, so there are a few hundred hours, each with a few thousand keys of a million.
 _HOUR_MS = 3_600_000
@@ -68,14 +68,12 @@ class Timers:
 
     def set_all(self, due: Mapping[bytes, int | None]) -> None:
         """Set, move or remove many timers, as recovery finds them."""
-        at_of, later = self._due_at, {}
-        for key, due_ms in due.items():
-            if due_ms is None or at_of.get(key) is not None:
-                self.set(key, due_ms)
-            else:
-                later[key] = due_ms
-        at_of.set_all({key: to_bytes(due_ms) for key, due_ms in later.items()})
-        for key, due_ms in later.items():
+        known = set(self._due_at.present(list(due)))
+        for key in known:
+            self.set(key, due[key])
+        new = {key: due_ms for key, due_ms in due.items() if due_ms is not None and key not in known}
+        self._due_at.set_all({key: to_bytes(due_ms) for key, due_ms in new.items()})
+        for key, due_ms in new.items():
             self._enter(key, due_ms)
 
     def _enter(self, key: bytes, due_ms: int) -> None:

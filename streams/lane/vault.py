@@ -31,7 +31,7 @@ RFC 3394, AES key wrap. KIP-354: ``max.compaction.lag.ms``.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
@@ -39,7 +39,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from streams.lane.due import NO_DUE, Due
 from streams.lane.errors import PositionError
 from streams.lane.job import LANE_KEY_PREFIX
-from streams.lane.packed import PackedMap
+from streams.lane.packed_map import PackedMap
 from streams.lane.store import NOTHING_REFLECTED, Changes
 
 SECRET_BYTES: Final = 32
@@ -97,6 +97,10 @@ class Vault:
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._wrapped
+
+    def present(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Return those keys that have a secret."""
+        return self._wrapped.present(keys)
 
     def secret(self, key: bytes) -> bytes | None:
         """Return a key's secret, or None.

@@ -1,9 +1,11 @@
 """The packed table against a plain dict; slabs against what was put into them."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.lane import packed
 from streams.lane.packed import PackedTable
 from streams.lane.slabs import Place, Slabs
 
@@ -60,19 +62,38 @@ def test_slabs_keep_what_is_put_and_use_places_again(steps: list[tuple[int, bool
     assert len({(place.size, place.number) for place, _ in kept}) == len(kept)
 
 
-@given(st.lists(st.tuples(st.dictionaries(KEYS, st.binary(max_size=7)), st.booleans(), st.sets(KEYS)), max_size=12))
-def test_many_at_once_are_as_one_after_another(steps: list[tuple[dict[bytes, bytes], bool, set[bytes]]]) -> None:
+@pytest.mark.parametrize("many", [1, 8, 1_000], ids=["all together", "together, then one by one", "one by one"])
+@given(steps=st.lists(st.tuples(st.dictionaries(KEYS, st.tuples(st.binary(max_size=7), st.booleans())), st.sets(KEYS))))
+def test_many_at_once_are_as_one_after_another(
+    many: int, steps: list[tuple[dict[bytes, tuple[bytes, bool]], set[bytes]]]
+) -> None:
     """Rows and places that came free in between are used again, and what had a mark before is told."""
     table, plain = PackedTable(4, 7), dict[bytes, tuple[bytes, bool]]()
-    for values, mark, gone in steps:
-        before = [plain[key][0] for key in values if key in plain and plain[key][1]]
-        assert table.put_all(values, mark=mark) == before
-        plain |= {key: (value, mark) for key, value in values.items()}
-        for key in gone:
-            assert table.pop(key) == plain.pop(key, None)
-        assert len(table) == len(plain)
-        assert {key: (value, mark) for key, value, mark in table.items()} == plain
-    assert all(table.get(b"%04d" % n) == plain.get(b"%04d" % n) for n in range(41))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed, "_MANY", many)
+        for values, gone in steps:
+            before = [plain[key][0] for key in values if key in plain and plain[key][1]]
+            raw = {key: value for key, (value, _) in values.items()}
+            assert sorted(table.put_all(raw, marked={key for key in values if values[key][1]})) == sorted(before)
+            plain |= values
+            for key in gone:
+                assert table.pop(key) == plain.pop(key, None)
+            assert len(table) == len(plain)
+            assert {key: (value, mark) for key, value, mark in table.items()} == plain
+            every = [b"%04d" % n for n in range(41)]
+            assert table.present(every) == [key for key in every if key in plain]
+            assert all(table.get(key) == plain.get(key) for key in every)
+
+
+def test_many_that_want_one_place_get_one_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together they all ask for the same empty place first."""
+    monkeypatch.setattr(packed, "_MANY", 1)
+    monkeypatch.setattr(packed, "_hashes", lambda keys, _: np.zeros(len(list(keys)), np.int64))
+    table = PackedTable(8, 1)
+    keys = [b"%08d" % number for number in range(200)]
+    table.put_all(dict.fromkeys(keys, b"x"))
+    assert table.present(keys) == keys
+    assert len(set(table._index)) == 1 + len(keys)
 
 
 def test_many_at_once_grow_the_index_in_time() -> None:
@@ -90,4 +111,4 @@ def test_of_many_the_first_that_does_not_fit_is_refused(key: bytes, value: bytes
     table = PackedTable(4, 7)
     with pytest.raises(ValueError, match=r"a row takes 4 \+ 7 bytes"):
         table.put_all({b"good": b"1", key: value})
-    assert table.get(b"good") == (b"1", False)
+    assert table.get(b"good") is None

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.lane.errors import PositionError
-from streams.lane.packed import PackedMap
+from streams.lane.packed_map import PackedMap
 from streams.lane.position import POSITION_KEY
 from streams.lane.vault import ROLL, ROLL_KEY, SealKey, Vault
 
@@ -71,3 +71,4 @@ def test_packed_map_is_a_dict(steps: list[tuple[bytes, bytes | None]]) -> None:
         assert dict(packed.items()) == plain
         assert packed.get(key) == plain.get(key)
         assert (key in packed) == (key in plain)
+        assert packed.present([b"a", b"cc", b"dd"]) == [each for each in (b"a", b"cc", b"dd") if each in plain]
