@@ -63,7 +63,8 @@ def erase(turn: Turn, ruling: Ordered) -> None:
     for other, asked in root.asked.items():
         turn.answer_proposal(other, asked, "refuse", ERASED)
     for waiting in root.waiting.values():
-        turn.note_refusal(waiting.proof, ERASED)
+        for proof in (waiting.proof, *waiting.also):
+            turn.note_refusal(proof, ERASED)
     for claim in root.claims.values():
         if claim.ruling:
             turn.void(claim.by, ERASED, claim.ruling)

@@ -82,8 +82,12 @@ def advance(turn: Turn) -> None:
 
 def _propose(turn: Turn, *, releases: bool = False) -> None:
     root = turn.root
-    to = next(iter(root.waiting))
-    proof = root.waiting.pop(to).proof
+    to, link = next(iter(root.waiting.items()))
+    proof = link.proof
+    if link.also:
+        root.waiting[to] = Waiting(link.created_at_ms, link.also[0], link.also[1:])
+    else:
+        del root.waiting[to]
     root.proposal = Proposal(to, proof)
     turn.send(
         to,
@@ -185,11 +189,20 @@ def _move_later(turn: Turn, link: Link) -> None:
         return
     free = root.proposal is None and not root.waiting and not is_tied(root)
     if not known or link.ruling:
-        root.waiting[link.root] = Waiting(link.created_at_ms, proof_of_link(link))
+        _wait_for(root, link.root, Waiting(link.created_at_ms, proof_of_link(link)))
     if free:
         _propose(turn, releases=link.offer)  # one message answers both
     elif link.offer:
         turn.answer_link(link, "later")
+
+
+def _wait_for(root: Root, other: bytes, link: Waiting) -> None:
+    """Want to move to another root; what we wanted of it before comes after."""
+    before = root.waiting.get(other)
+    proofs = [link.proof, *link.also] + ([before.proof, *before.also] if before is not None else [])
+    each = {(proof.ours, proof.theirs, proof.ruling): proof for proof in proofs}
+    first, *also = each.values()
+    root.waiting[other] = Waiting(link.created_at_ms, first, also)
 
 
 def _wants_to(root: Root, other: bytes) -> bool:
@@ -305,7 +318,7 @@ def tie(turn: Turn, other: bytes, link: Waiting) -> None:
     if (link.created_at_ms, other) > rank(root):
         turn.send(other, link_of(root, proof, offer=False))
     elif proof.ruling or len(root.waiting) < MAX_WAITING:
-        root.waiting[other] = link
+        _wait_for(root, other, link)
     else:
         turn.postpone(other, proof)
 

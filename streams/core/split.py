@@ -20,7 +20,7 @@ from streams.core.kept import keep
 from streams.core.links import Found, Parted, Reconsider, Released, Repoint, Rule
 from streams.core.near import likeness
 from streams.core.relations import related
-from streams.core.state import Chapter, Claim, Ordered, Refusal, Root, encode
+from streams.core.state import Chapter, Claim, Ordered, Refusal, Root, Waiting, encode
 from streams.core.turn import MAX_ORDERED, Stage, Turn, keep_refusal
 
 # Our own order beside the operators' (cut, split, merge, release, erase): an identifier was suspended.
@@ -205,7 +205,11 @@ def _share(turn: Turn, parted: list[tuple[Root, set[bytes]]]) -> None:
 def _drop_what_may_not_tie(new: Root, old: Root) -> None:
     """Let a part go on with those claims and waiting links that its own identifiers may still make."""
     new.claims = {node: _held(claim) for node, claim in old.claims.items() if _may_tie(new, claim.by, claim.ruling)}
-    new.waiting = {to: link for to, link in old.waiting.items() if _may_tie(new, link.proof.ours, link.proof.ruling)}
+    new.waiting = {}
+    for to, link in old.waiting.items():
+        proofs = [proof for proof in (link.proof, *link.also) if _may_tie(new, proof.ours, proof.ruling)]
+        if proofs:
+            new.waiting[to] = Waiting(link.created_at_ms, proofs[0], proofs[1:])
 
 
 def _held(claim: Claim) -> Claim:

@@ -80,10 +80,15 @@ class Claim(Struct):
 
 
 class Waiting(Struct):
-    """A smaller root to which we shall propose ourselves."""
+    """A smaller root to which we shall propose ourselves.
+
+    ``also``: other links that lead there. The first one's identifier may have left that root meanwhile, and then it
+    is another root that answers.
+    """
 
     created_at_ms: int
     proof: Proof
+    also: list[Proof] = []
 
 
 class Proposal(Struct):

@@ -7,7 +7,7 @@ import pytest
 from schemas.identifiers import Identifier
 from schemas.identity_rules import IdentityRules
 from schemas.wire import codec_of
-from streams.core import claims, handshake, identity, turn
+from streams.core import claims, erasure, handshake, identity, split, turn
 from streams.core.claims import hold_claim
 from streams.core.facet_state import Facet
 from streams.core.limits import count_members
@@ -39,6 +39,7 @@ from streams.core.state import (
     Claim,
     Member,
     NodeRecord,
+    Ordered,
     Promise,
     Proof,
     Proposal,
@@ -79,6 +80,10 @@ def propose(other: bytes, created_at_ms: int, *, to: bytes = A, releases: bool =
 
 def waiting(ours: bytes, theirs: bytes) -> Waiting:
     return Waiting(0, Proof(ours, theirs, "s"))
+
+
+def ruled(ours: bytes, theirs: bytes, ruling: str) -> Waiting:
+    return Waiting(0, Proof(ours, theirs, "s", ruling=ruling))
 
 
 def proposal(ours: bytes, theirs: bytes) -> Proposal:
@@ -228,6 +233,37 @@ def test_who_wants_to_move_takes_on_nothing_new() -> None:
     assert claim(mover, N).messages == ()
     assert N in mover.asked
     assert N in mover.claims
+
+
+def test_two_links_to_one_root_are_both_asked_for() -> None:
+    """The identifier of the first may have left that root in a split: who answers then is another root.
+
+    Found by a million worlds of `make fuzz`: one operator's ruling came to nothing, and nobody was told.
+    """
+    held = Root(B, 2, root(B, 2).members, promises={C: promise(B, C)}, waiting={A: ruled(B, A, "r1")})
+    coming = root(C, 3, waiting={A: ruled(C, N, "r2")})
+    step = handle(held, Absorb(C, encode(coming), "s"), to=B)
+    (asks,) = [message.body for message in step.messages if isinstance(message.body, Propose)]
+    assert (asks.ruling, held.waiting[A].proof.ruling, held.waiting[A].also) == ("r2", "r1", [])
+    refusal = Answer(N, 1, N, "refuse", "erased", True, False, "r2", C, "", "r2")
+    again = handle(held, refusal, to=B)
+    assert [message.body.ruling for message in again.messages if isinstance(message.body, Propose)] == ["r1"]
+    assert held.waiting == {}
+
+
+def test_two_links_to_one_root_go_with_their_own_part_and_are_refused_both() -> None:
+    held = Root(B, 2, {**root(B, 2).members, **root(C, 3).members}, ties={}, waiting={A: ruled(B, A, "r1")})
+    held.waiting[A].also.append(Proof(C, N, "s", ruling="r2"))
+    parts = [Root(B, 2), Root(C, 3)]
+    for part, node in zip(parts, (B, C), strict=True):
+        part.members = {node: held.members[node]}
+        split._drop_what_may_not_tie(part, held)
+    assert [part.waiting[A].proof.ruling for part in parts] == ["r1", "r2"]
+    held.waiting[A].also.append(Proof(C, N, "s", ruling="r2"))
+    gone = Turn(held, RULES, 9)
+    erasure.erase(gone, Ordered("r9", "erase", B, b""))
+    told = {message.body.ruling for message in gone.messages if isinstance(message.body, Answer)}
+    assert told == {"r1", "r2"}
 
 
 def test_a_link_of_who_has_come_to_us_is_done() -> None:
