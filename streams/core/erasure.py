@@ -23,6 +23,7 @@ A node that nobody has seen is marked as well. So in a replay, which obeys rulin
 for that the ruling is repeated for every node of the customer (``outgoing.of_events``).
 """
 
+from itertools import chain
 from typing import Final
 
 from streams.core.cuts import ERASED
@@ -62,9 +63,8 @@ def erase(turn: Turn, ruling: Ordered) -> None:
     root = turn.root
     for other, asked in root.asked.items():
         turn.answer_proposal(other, asked, "refuse", ERASED)
-    for waiting in root.waiting.values():
-        for proof in (waiting.proof, *waiting.also):
-            turn.note_refusal(proof, ERASED)
+    for proof in chain.from_iterable((waiting.proof, *waiting.also) for waiting in root.waiting.values()):
+        turn.note_refusal(proof, ERASED)
     for claim in root.claims.values():
         if claim.ruling:
             turn.void(claim.by, ERASED, claim.ruling)
