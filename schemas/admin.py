@@ -1,16 +1,18 @@
-"""Creates the topics of the table: idempotent, never changes one that exists, says what does not fit."""
+"""Creates the topics of the table: idempotent, changes one that exists only when told, says what does not fit."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, ResourceType
 from confluent_kafka.error import KafkaError
 
 from schemas.topics import FIRST, TOPICS, Topic, full_name, partitions_of
 
 _TIMEOUT_S = 30.0
+_POLICY = "cleanup.policy"
 
 # Segments of compacted topics roll after so long, so that the cleaner reaches what was overwritten and erased.
 _COMPACTED_SEGMENT_MS = 6 * 3_600_000
@@ -20,22 +22,36 @@ class TopicsError(Exception):
     """Topics that cannot be created or do not fit the table; the message names each with what to do."""
 
 
+class Difference(NamedTuple):
+    """A topic's setting as it is, and as it should be."""
+
+    topic: str
+    setting: str
+    has: str
+    wants: str
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What ``create_topics`` found and did: names with prefix."""
+    """What ``create_topics`` found and did: names with prefix.
+
+    ``differing``: settings of existing topics that are not as the table and the deployment say; where they were
+    altered, as they were before.
+    """
 
     created: tuple[str, ...]
     existing: tuple[str, ...]
+    differing: tuple[Difference, ...] = ()
 
 
 def config_of(topic: Topic, *, retention_ms: int | None = None) -> dict[str, str]:
     """Return a topic's configuration in the broker."""
     size = {"max.message.bytes": str(topic.max_bytes)}
     if topic.compacted:
-        return {**size, "cleanup.policy": "compact", **_cleaning(topic)}
+        return {**size, _POLICY: "compact", **_cleaning(topic)}
     return {
         **size,
-        "cleanup.policy": "delete",
+        _POLICY: "delete",
         "retention.ms": str(topic.retention_ms if retention_ms is None else retention_ms),
         # Only a whole segment is deleted: a record lies there at most so much longer. Kafka's own default is a week.
         "segment.ms": str(topic.segment_ms),
@@ -66,8 +82,9 @@ def create_topics(
     replication: int = 1,
     kept_ms: Mapping[str, int] | None = None,
     generation: str = FIRST,
+    alter: bool = False,
 ) -> Report:
-    """Create what is missing of the topics table.
+    """Create what is missing of the topics table, and compare the settings of what is there.
 
     Parameters
     ----------
@@ -77,6 +94,7 @@ def create_topics(
     replication : replicas of each partition; three in production
     kept_ms : retention by ``Topic.kept``; what is not named is as the table says
     generation : whose topics; of one after the first only its own, the others it shares
+    alter : bring the settings of existing topics in line; never partitions, replicas or the cleanup policy
 
     Raises
     ------
@@ -98,7 +116,12 @@ def create_topics(
     }
     existing = [name for name in wanted if name in present]
     _check_partitions({name: wanted[name][1] for name in existing}, present)
-    _check_cleanup(admin, {name: wanted[name][0] for name in existing})
+    configs = {
+        name: config_of(topic, retention_ms=(kept_ms or {}).get(topic.kept)) for name, (topic, _) in wanted.items()
+    }
+    differing = _compare(admin, {name: configs[name] for name in existing})
+    if alter:
+        _alter(admin, differing)
     missing = [name for name in wanted if name not in present]
     if missing:
         raced = _create(
@@ -108,7 +131,7 @@ def create_topics(
                     name,
                     num_partitions=wanted[name][1],
                     replication_factor=replication,
-                    config=config_of(wanted[name][0], retention_ms=(kept_ms or {}).get(wanted[name][0].kept)),
+                    config=configs[name],
                 )
                 for name in missing
             ],
@@ -116,10 +139,10 @@ def create_topics(
         present = _wait_visible(admin, missing)
         # Made by another process between our look and our call: theirs must fit as well.
         _check_partitions({name: wanted[name][1] for name in raced}, present)
-        _check_cleanup(admin, {name: wanted[name][0] for name in raced})
+        _compare(admin, {name: configs[name] for name in raced})
         missing = [name for name in missing if name not in raced]
         existing += raced
-    return Report(tuple(missing), tuple(existing))
+    return Report(tuple(missing), tuple(existing), tuple(differing))
 
 
 def _check_partitions(wanted: Mapping[str, int], present: Mapping[str, object]) -> None:
@@ -135,20 +158,45 @@ def _check_partitions(wanted: Mapping[str, int], present: Mapping[str, object]) 
         )
 
 
-def _check_cleanup(admin: AdminClient, topics: Mapping[str, Topic]) -> None:
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+def _compare(admin: AdminClient, configs: Mapping[str, Mapping[str, str]]) -> list[Difference]:
+    """Return which settings of topics are not as they should be.
+
+    Raises
+    ------
+    TopicsError
+        where it is the cleanup policy: nothing may be written there
+    """
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in configs]
     if not resources:
-        return
-    wrong = []
+        return []
+    found: list[Difference] = []
     for resource, future in admin.describe_configs(resources, request_timeout=_TIMEOUT_S).items():
-        policy = future.result()["cleanup.policy"].value
-        expected = "compact" if topics[resource.name].compacted else "delete"
-        if policy != expected:
-            wrong.append(f"{resource.name} has cleanup.policy={policy} instead of {expected}")
+        has = future.result()
+        for setting, wants in configs[resource.name].items():
+            if has[setting].value != wants:
+                found.append(Difference(resource.name, setting, has[setting].value, wants))
+    wrong = [f"{d.topic} has cleanup.policy={d.has} instead of {d.wants}" for d in found if d.setting == _POLICY]
     if wrong:
         raise TopicsError(
             "; ".join(wrong) + ". A compacted topic with deletion loses state: alter it with kafka-configs."
         )
+    return sorted(found)
+
+
+def _alter(admin: AdminClient, differing: Sequence[Difference]) -> None:
+    """Set what differs, and nothing else."""
+    entries: dict[str, list[ConfigEntry]] = {}
+    for each in differing:
+        entry = ConfigEntry(each.setting, each.wants, incremental_operation=AlterConfigOpType.SET)
+        entries.setdefault(each.topic, []).append(entry)
+    if not entries:
+        return
+    resources = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=each) for name, each in entries.items()]
+    for resource, future in admin.incremental_alter_configs(resources, request_timeout=_TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as exc:
+            raise TopicsError(f"the settings of {resource.name} were not altered: {exc.args[0].str()}") from exc
 
 
 def _wait_visible(admin: AdminClient, names: Sequence[str]) -> Mapping[str, object]:

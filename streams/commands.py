@@ -9,11 +9,16 @@ if TYPE_CHECKING:
 
 
 def topics(
+    *,
     replication: Annotated[int, typer.Option(help="Replicas of each partition: 3 in production.")] = 1,
+    alter: Annotated[
+        bool, typer.Option("--alter", help="Bring the settings of topics that exist in line: retention, compaction.")
+    ] = False,
 ) -> None:
-    """Create the topics that are missing.
+    """Create the topics that are missing, and say what does not fit of those that are there.
 
-    May be run again at any time: what exists is checked against the table in schemas/topics.py and never changed.
+    May be run again at any time. What exists is checked against the table in schemas/topics.py and against SADA_*_DAYS,
+    and changed with --alter only: a shorter retention deletes what is older, for good.
     SADA_PARTITIONS says how many partitions the customers' topics have: the most workers that can share the work.
     """
     from schemas.admin import TopicsError, create_topics  # noqa: PLC0415 - the command line answers --help without it
@@ -27,13 +32,19 @@ def topics(
             prefix=settings.topic_prefix,
             replication=replication,
             kept_ms=settings.kept_ms(),
+            alter=alter,
         )
     except TopicsError as exc:
         typer.echo(str(exc), err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{len(report.created)} topics created, {len(report.existing)} were there.")
+    for each in report.differing:
+        said = "was {}, is now {}" if alter else "is {}, should be {}"
+        typer.echo(f"{each.topic}: {each.setting} {said.format(each.has, each.wants)}")
     if settings.schema_registry:
         typer.echo(f"{_register(settings)} subjects registered, FULL_TRANSITIVE.")
+    if report.differing and not alter:
+        typer.echo("Nothing of these was changed; `sada topics --alter` does.", err=True)
 
 
 def _register(settings: "Settings") -> int:

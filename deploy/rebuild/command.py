@@ -131,9 +131,12 @@ def _show(diff: "Diff") -> None:
         table.add_row(word, f"{number:,}")
     console = Console()
     console.print(table)
+    for rule in diff.rules:
+        console.print(f"rule: {rule}", markup=False)
     if diff.changes:
-        changes = Table("change", "customer", "of or into", "identifiers", title="Largest changes")
+        changes = Table("change", "customer", "of or into", "identifiers", "because", title="Largest changes")
         for each in diff.changes:
             kinds = ", ".join(f"{number} {kind}" for kind, number in each["kinds"].items())
-            changes.add_row(each["change"], each["customer"][:12], str(len(each["others"])), kinds)
+            because = "\n".join(each["because"]) or "order of signals, partitions or rulings"
+            changes.add_row(each["change"], each["customer"][:12], str(len(each["others"])), kinds, because)
         console.print(changes)

@@ -1,9 +1,11 @@
 """Customers before and after: who stays who, who comes together, who parts, and whether a withdrawal was lost."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
+
+from deploy.rebuild.reasons import Reason, because
 
 # Largest changes that are listed.
 LISTED = 20
@@ -29,6 +31,7 @@ class Customers(NamedTuple):
 class Diff:
     """What becomes of the customers; ids are hashes, nothing here is personal.
 
+    ``rules``: which differ, in words; ``because`` of a change: those about identifiers that the customer has.
     ``withdrawals_lost``: (customer before, purpose, channel) that no customer after holds who has a node of theirs:
     there must be none. ``withdrawals_parted``: parts of such a customer that do not hold it: other people now.
     """
@@ -41,6 +44,7 @@ class Diff:
     split: int = 0
     only_before: int = 0
     only_after: int = 0
+    rules: list[str] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
     withdrawals_lost: list[tuple[str, str, str]] = field(default_factory=list)
     withdrawals_parted: int = 0
@@ -65,9 +69,9 @@ def customers_of(profiles: Iterable[Mapping[str, Any]]) -> Customers:
     return found
 
 
-def compare(before: Customers, after: Customers) -> Diff:
-    """Return what becomes of the customers of one generation in the other."""
-    diff = Diff(before=len(before.nodes), after=len(after.nodes))
+def compare(before: Customers, after: Customers, reasons: Sequence[Reason] = ()) -> Diff:
+    """Return what becomes of the customers of one generation in the other; ``reasons``: rules that differ."""
+    diff = Diff(before=len(before.nodes), after=len(after.nodes), rules=[reason.text for reason in reasons])
     into: dict[bytes, set[bytes]] = defaultdict(set)
     out_of: dict[bytes, set[bytes]] = defaultdict(set)
     for node, old in before.of_node.items():
@@ -94,7 +98,7 @@ def compare(before: Customers, after: Customers) -> Diff:
             diff.merged += 1
             sized.append((len(olds), _change("merged", new, sorted(olds), _kinds(after, nodes))))
     sized.sort(key=lambda each: -each[0])
-    diff.changes = [change for _, change in sized[:LISTED]]
+    diff.changes = [{**change, "because": because(reasons, change["kinds"])} for _, change in sized[:LISTED]]
     _withdrawals(diff, before, after, into)
     return diff
 

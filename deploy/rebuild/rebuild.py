@@ -26,6 +26,7 @@ from deploy.rebuild.copier import Copier
 from deploy.rebuild.diff import Customers, Diff, compare, customers_of
 from deploy.rebuild.log import Log, Place, RebuildError, lag
 from deploy.rebuild.past import Past, Told, mark_of, marks_of
+from deploy.rebuild.reasons import differences
 from schemas.admin import create_topics
 from schemas.generations import Known, Table
 from schemas.identifiers import Hasher
@@ -86,6 +87,7 @@ class Rebuild:
             customers=known.partitions,
             prefix=new.topic_prefix,
             replication=self._replication,
+            kept_ms=new.kept_ms(),
             generation=known.name,
         )
         self._say(replace(self.table, known=(*self.table.known, known)))
@@ -220,7 +222,8 @@ class Rebuild:
     def diff(self, known: Known) -> Diff:
         """Compare the customers of a generation with those it was built from."""
         old, new = self.settings_of(self.table.of(known.before)), self.settings_of(known)
-        return compare(self._customers(old), self._customers(new))
+        reasons = differences(old.identity_rules(), new.identity_rules())
+        return compare(self._customers(old), self._customers(new), reasons)
 
     def _customers(self, settings: Settings) -> Customers:
         return customers_of(self.profiles(settings))

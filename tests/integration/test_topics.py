@@ -2,9 +2,11 @@
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from typer.testing import CliRunner
 
-from schemas.admin import TopicsError, create_topics
+from schemas.admin import Difference, TopicsError, create_topics
 from schemas.topics import CUSTOMER_SOURCES, DAY_MS, TOPICS
+from streams.cli import build
 from streams.settings import Settings
 
 pytestmark = pytest.mark.kafka
@@ -34,6 +36,31 @@ def test_a_deployment_says_how_long_personal_data_is_kept(kafka: str, topic_pref
     assert days == {"signals.web": 3, "dead-letters": 2, "actions.email": 7}
     assert found[topic_prefix + "merges"]["retention.ms"].value == "-1"
     assert int(found[topic_prefix + "signals.web"]["segment.ms"].value) <= DAY_MS
+
+
+def test_a_retention_that_was_set_later_is_told_and_altered_when_asked(kafka: str, topic_prefix: str) -> None:
+    """Otherwise a deployment believes that signals are gone after 3 days which lie there for 30."""
+    connection = {"bootstrap.servers": kafka}
+    create_topics(connection, customers=1, prefix=topic_prefix)
+    kept_ms = Settings(signals_days=3).kept_ms()
+    name = f"{topic_prefix}signals.web"
+    told = create_topics(connection, customers=1, prefix=topic_prefix, kept_ms=kept_ms)
+    assert Difference(name, "retention.ms", str(30 * DAY_MS), str(3 * DAY_MS)) in told.differing
+    assert {each.setting for each in told.differing} == {"retention.ms"}
+    again = create_topics(connection, customers=1, prefix=topic_prefix, kept_ms=kept_ms, alter=True)
+    assert again.differing == told.differing
+    assert create_topics(connection, customers=1, prefix=topic_prefix, kept_ms=kept_ms).differing == ()
+
+
+def test_the_command_says_what_differs(kafka: str, topic_prefix: str) -> None:
+    settings = {"SADA_KAFKA": kafka, "SADA_TOPIC_PREFIX": topic_prefix, "SADA_PARTITIONS": "1"}
+    runner, app = CliRunner(), build(["topics"])
+    assert runner.invoke(app, ["topics"], env=settings).exit_code == 0
+    told = runner.invoke(app, ["topics"], env={**settings, "SADA_DEAD_LETTERS_DAYS": "2"})
+    assert told.exit_code == 0
+    assert f"{topic_prefix}dead-letters: retention.ms is {14 * DAY_MS}, should be {2 * DAY_MS}" in told.output
+    altered = runner.invoke(app, ["topics", "--alter"], env={**settings, "SADA_DEAD_LETTERS_DAYS": "2"})
+    assert (altered.exit_code, "is now" in altered.output) == (0, True)
 
 
 def test_another_partition_count_is_refused(kafka: str, topic_prefix: str) -> None:

@@ -3,6 +3,9 @@
 from typing import Any
 
 from deploy.rebuild.diff import compare, customers_of
+from deploy.rebuild.reasons import differences
+from schemas.identifiers import KINDS, Blocked, Forms
+from schemas.identity_rules import DEFAULT_LIMITS, IdentityRules, SourceTrust
 
 
 def profile(customer: int, *nodes: int, withdrawn: bool = False) -> dict[str, Any]:
@@ -20,6 +23,28 @@ def test_every_change_has_its_count() -> None:
     assert (diff.merged, diff.split, diff.only_before, diff.only_after) == (1, 1, 1, 1)
     assert [change["change"] for change in diff.changes] == ["split", "merged"]
     assert diff.changes[0]["kinds"] == {"email": 2}
+    assert diff.changes[0]["because"] == []
+
+
+def test_a_change_names_the_rules_that_are_about_its_identifiers() -> None:
+    """What is about other kinds is not named; what is about all of them is."""
+    rules = IdentityRules(
+        limits={**DEFAULT_LIMITS, "email": 3, "phone": 1},
+        links=frozenset(KINDS) - {"email"},
+        sources={"crm": SourceTrust(link=False)},
+        forms=Forms(blocked={**Forms().blocked, "email": Blocked(frozenset({"info@shop.example"}))}, region="DE"),
+    )
+    reasons = differences(IdentityRules(), rules)
+    diff = compare(customers_of([profile(1, 1, 2)]), customers_of([profile(1, 1), profile(2, 2)]), reasons)
+    assert diff.changes[0]["because"] == [
+        "email: may tie, now may not",
+        "email: limits 5, now 3",
+        "email: blocked values changed",
+        "region (form): none, now DE",
+        "source crm: none, now SourceTrust(link=False, rank=100)",
+    ]
+    assert "phone: limits 5, now 1" in diff.rules
+    assert differences(IdentityRules(), IdentityRules()) == []
 
 
 def test_a_lost_withdrawal_is_named() -> None:
