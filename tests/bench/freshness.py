@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Event, Thread
+from typing import Any
 
 import redis
 from confluent_kafka import Producer
@@ -73,7 +74,7 @@ def _load(rigged: Rig, sent: list[Sent], per_s: float, ended: Event) -> None:
 def _probe(rigged: Rig, url: str, sample: list[Person], hasher: Hasher) -> list[float]:
     """Send one signal of each of some known customers on a fixed schedule; return how long each took, ms.
 
-    Nothing of them is in Redis before: it holds only those whose profile was written since it began.
+    It is there when what Redis holds of the customer is another than before: earlier profiles may lie there.
     """
     view, keys = redis.Redis.from_url(url), ViewKeys(rigged.prefix)
     producer = Producer({"bootstrap.servers": rigged.bootstrap, "linger.ms": 0, "partitioner": "murmur2_random"})
@@ -84,6 +85,7 @@ def _probe(rigged: Rig, url: str, sample: list[Person], hasher: Hasher) -> list[
         signal = named(number, {"user_id": f"user-{number}"}, name=f"probe-{number}", at_ms=now_ms)
         probes.append(([keys.profile(root) for root in one.roots], signal))
     sent_at: dict[int, float] = {}
+    held: dict[int, list[Any]] = {}
     waits: dict[int, float] = {}
     began = time.monotonic()
     while len(waits) < len(probes):
@@ -91,14 +93,15 @@ def _probe(rigged: Rig, url: str, sample: list[Person], hasher: Hasher) -> list[
         if len(sent_at) < len(probes) and now >= began + len(sent_at) / PROBES_PER_S:
             number = len(sent_at)
             topic, key, value, _ = probes[number][1]
+            held[number] = view.mget(probes[number][0])
             producer.produce(rigged.prefix + topic, value, key)
             producer.flush(5)
             sent_at[number] = now
         open_ones = [number for number in sent_at if number not in waits]
         with view.pipeline(transaction=False) as pipe:
             for number in open_ones:
-                pipe.exists(*probes[number][0])
-            there = pipe.execute()
+                pipe.mget(probes[number][0])
+            there = [now != held[number] for number, now in zip(open_ones, pipe.execute(), strict=True)]
         now = time.monotonic()
         waits |= {number: (now - sent_at[number]) * 1e3 for number, yes in zip(open_ones, there, strict=True) if yes}
         if open_ones and now - sent_at[open_ones[0]] > LOST_S:
