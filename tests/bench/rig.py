@@ -199,9 +199,9 @@ def broker() -> Iterator[tuple[str, Path]]:
         yield bootstrap, Path(name)
 
 
-def fresh(bootstrap: str, folder: Path, prefix: str) -> Rig:
+def fresh(bootstrap: str, folder: Path, prefix: str, *, partitions: int = LOCAL_PARTITIONS) -> Rig:
     """Return a rig on new topics, its catalogue published."""
-    rig = Rig(bootstrap, folder, prefix)
+    rig = Rig(bootstrap, folder, prefix, partitions)
     create_topics({"bootstrap.servers": bootstrap}, customers=rig.partitions, prefix=prefix)
     publish(Settings(kafka=bootstrap, topic_prefix=prefix), read_file(CATALOGUE))
     return rig
