@@ -1,10 +1,17 @@
 """What a rebuild reads and writes in Kafka besides the records that it copies: ends, positions, answers, phases."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from deploy.local.running import read
@@ -19,6 +26,9 @@ Place = tuple[str, int]
 ANSWER_S = 600.0
 _LOOK_EVERY_S = 0.1
 _TIMEOUT_S = 30.0
+# Workers begin anew: they end their batches, join and recover; a busy one takes a minute.
+_RELEASED_S = 180.0
+_SETTLED = frozenset({ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD})
 
 
 class RebuildError(Exception):
@@ -38,6 +48,7 @@ class Log:
         self.admin = AdminClient({**settings.librdkafka(), "log_level": 2})
         self._producer = Producer({**settings.librdkafka(), "enable.idempotence": True, "linger.ms": 5})
         self._replay = codec_of("replay")
+        self._group = settings.topic_prefix + settings.app
 
     def ends(self, places: Iterable[Place], *, first: bool = False) -> dict[Place, int]:
         """Return the end of each place, or its beginning."""
@@ -47,8 +58,7 @@ class Log:
 
     def taken(self, places: Iterable[Place]) -> dict[Place, int]:
         """Return up to which offset the workers have taken each place in, as far as they have said; 0 where never."""
-        group = self.settings.topic_prefix + self.settings.app
-        asked = [ConsumerGroupTopicPartitions(group, [TopicPartition(*place) for place in places])]
+        asked = [ConsumerGroupTopicPartitions(self._group, [TopicPartition(*place) for place in places])]
         (future,) = self.admin.list_consumer_group_offsets(asked).values()
         return {(found.topic, found.partition): max(0, found.offset) for found in future.result().topic_partitions}
 
@@ -100,6 +110,27 @@ class Log:
         """
         while not self.is_dry(settings, *names):
             self.wait_taken(settings, *names)
+
+    def wait_released(self, topics: Collection[str]) -> None:
+        """Wait until no worker reads any of these topics: one whose topics vanish cannot end in good order.
+
+        Raises
+        ------
+        RebuildError
+            when some still do
+        """
+        deadline = time.monotonic() + _RELEASED_S
+        while True:
+            found = self.admin.describe_consumer_groups([self._group], request_timeout=_TIMEOUT_S)[self._group].result()
+            held = {at.topic for member in found.members for at in member.assignment.topic_partitions}
+            if found.state in _SETTLED and held.isdisjoint(topics):
+                return
+            if time.monotonic() > deadline:
+                raise RebuildError(
+                    f"workers still read {', '.join(sorted(held.intersection(topics))[:3])} after {_RELEASED_S:.0f} s: "
+                    "is one of an earlier version running? Nothing was removed; run this again."
+                )
+            time.sleep(_LOOK_EVERY_S)
 
     def say_table(self, table: Table) -> None:
         """Write which generations there are."""

@@ -287,7 +287,8 @@ class Rebuild:
         Raises
         ------
         RebuildError
-            when it is live, a switch to it or from it is under way, or there is none of that name
+            when it is live, a switch to it or from it is under way, or there is none of that name; when workers do not
+            let go of it, or a topic stays
         """
         if name not in self.table.names():
             raise RebuildError(f"there is no generation {name}: there are {', '.join(self.table.names())}")
@@ -300,14 +301,24 @@ class Rebuild:
             copier.open()
             self._said(f"{self.carry(copier)} records that came late to the topics of {name} were carried over")
             copier.close()
-        self._say(self.table.without(name))
-        topics = [gone.topic(topic.name) for topic in TOPICS.values() if topic.generational]
+        self._remove(gone)
+
+    def _remove(self, gone: Settings) -> None:
+        """Take a generation off the table, and its topics away once no worker reads them."""
+        whole, topics = self.table, [gone.topic(topic.name) for topic in TOPICS.values() if topic.generational]
+        self._say(whole.without(gone.generation))
+        self._said("waiting until no worker reads it ...")
+        try:
+            self.log.wait_released(topics)
+        except RebuildError:
+            self._say(whole)
+            raise
         for topic, done in self.log.admin.delete_topics(topics, operation_timeout=30).items():
             try:
                 done.result()
             except KafkaException as exc:
                 raise RebuildError(f"{topic} was not removed: {exc.args[0].str()}; remove it by hand") from None
-        self._said(f"{name} is gone, with {len(topics)} topics")
+        self._said(f"{gone.generation} is gone, with {len(topics)} topics")
 
 
 def _text(path: Path | None) -> str | None:

@@ -108,6 +108,19 @@ def play(system: System, door: Door, peer: Relay) -> None:
     done.wait(60)
     assert done.returncode == 0, (system.folder / "rebuild--yes.log").read_text()
     check(system, shop, peer)
+    dropped = system.rebuild("--drop", FIRST)
+    assert dropped.wait(60) == 0, (system.folder / "rebuild--drop.log").read_text()
+    assert system.table().names() == ("g2",)
+    customers = members_of(system, "g2")
+    again = system.rebuild("--yes")
+    assert again.wait(150) == 0, (system.folder / "rebuild--yes.log").read_text()
+    wait(lambda: system.table().live == "g3" and system.counted("g3") == system.counted("g2"))
+    assert members_of(system, "g3") == customers, "the same rules and signals make other customers"
+
+
+def members_of(system: System, generation: str) -> set[frozenset[bytes]]:
+    """Return the customers of a generation, each as its identifiers."""
+    return {frozenset(m["node"] for m in p["members"]) for p in system.profiles(generation).values()}
 
 
 def check(system: System, shop: Shop, peer: Relay) -> None:
