@@ -144,19 +144,29 @@ def hosted(settings: Settings) -> list[Hosted]:
 class Follower:
     """Follows the table: tells whoever asks to be told, in the reader's thread.
 
+    Only what is newest when the topic's end is reached: earlier tables lie there until Kafka compacts them, and whoever
+    took one of them for news would begin anew for ever.
+
     Parameters
     ----------
     settings : where Kafka is
-    on_table : called with each table, the first one included
+    on_table : called with the newest table, at first and whenever there is another
     """
 
     def __init__(self, settings: Settings, on_table: Callable[[Table], None]) -> None:
         self._on_table = on_table
-        self.reader = BroadcastReader(settings.librdkafka(), settings.topic(GENERATIONS), self._take)
+        self._newest: Table | None = None
+        topic = settings.topic(GENERATIONS)
+        self.reader = BroadcastReader(settings.librdkafka(), topic, self._take, on_end=self._tell)
 
     def _take(self, key: bytes | None, value: bytes | None) -> None:
         if key == TABLE_KEY and value is not None:
-            self._on_table(read_table(value))
+            self._newest = read_table(value)
+
+    def _tell(self) -> None:
+        newest, self._newest = self._newest, None
+        if newest is not None:
+            self._on_table(newest)
 
     def __enter__(self) -> Self:
         self.reader.start()

@@ -19,6 +19,11 @@ _librdkafka_log.setLevel(logging.CRITICAL)
 
 OnRecord = Callable[[bytes | None, bytes | None], None]
 
+
+def _nothing() -> None:
+    """Do nothing at a topic's end."""
+
+
 RECORDS = Counter("sada_broadcast_records_total", "Records read from a broadcast topic.", ["topic"])
 ERRORS = Counter(
     "sada_broadcast_errors_total",
@@ -44,6 +49,7 @@ class BroadcastReader:
     on_record : called with (key, value) in the reader's thread, in order; value None is a tombstone. What it raises
         is counted and logged, and the next record is read: a bad record costs no other
     partition : which partition; broadcast topics have only one
+    on_end : called whenever everything that lies in the topic has been handed over, for readers of the newest only
 
     Attributes
     ----------
@@ -64,7 +70,13 @@ class BroadcastReader:
     """
 
     def __init__(
-        self, config: Mapping[str, str | int | float | bool], topic: str, on_record: OnRecord, *, partition: int = 0
+        self,
+        config: Mapping[str, str | int | float | bool],
+        topic: str,
+        on_record: OnRecord,
+        *,
+        partition: int = 0,
+        on_end: Callable[[], None] = _nothing,
     ) -> None:
         self.topic = topic
         self.caught_up = threading.Event()
@@ -83,6 +95,7 @@ class BroadcastReader:
             "topic.metadata.propagation.max.ms": int(RETRY_S * 1000),
         }
         self._on_record = on_record
+        self._on_end = on_end
         self._partition = partition
         self._next = 0
         self._said = ""
@@ -132,6 +145,10 @@ class BroadcastReader:
         if error is None:
             self._hand_over(message)
         elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name in this client
+            try:
+                self._on_end()
+            except Exception as exc:  # noqa: BLE001 - as for a record
+                self._failed("record", exc)
             self.caught_up.set()
         elif error.fatal() or not error.retriable():
             raise KafkaException(error)

@@ -1,5 +1,7 @@
 """Which generation is live, as processes ask at their start: on a real broker."""
 
+import time
+
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -40,6 +42,33 @@ def test_the_newest_word_counts(kafka: str, topic_prefix: str) -> None:
         producer.commit_transaction(30)
     found = current_table(settings)
     assert (found.live, found.of("g2").partitions) == ("g2", 4)
+
+
+def test_who_follows_is_told_the_newest_only(kafka: str, topic_prefix: str) -> None:
+    """What was before lies there too, and is not news: a process that took it for such began anew for ever."""
+    settings = Settings(kafka=kafka, topic_prefix=topic_prefix, partitions=3)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(settings.topic(GENERATIONS), 1, 1)])[settings.topic(GENERATIONS)].result(20)
+    producer, told = Producer({"bootstrap.servers": kafka}), list[Table]()
+
+    def say(live: str, *names: str) -> None:
+        table = Table(live, tuple(Known(name, 3) for name in names))
+        producer.produce(settings.topic(GENERATIONS), table_value(table), TABLE_KEY)
+
+    say("g1", "g1", "g2")
+    say("g2", "g1", "g2")
+    say("g2", "g2")
+    assert producer.flush(20) == 0
+    with generations.Follower(settings, told.append) as follower:
+        assert follower.reader.caught_up.wait(20)
+        assert [(table.live, table.names()) for table in told] == [("g2", ("g2",))]
+        say("g2", "g2", "g3")
+        assert producer.flush(20) == 0
+        deadline = time.monotonic() + 20
+        while len(told) < 2:
+            assert time.monotonic() < deadline, "what is new was not told"
+            time.sleep(0.05)
+        assert told[1].names() == ("g2", "g3")
 
 
 def test_who_cannot_ask_does_not_guess(monkeypatch: pytest.MonkeyPatch) -> None:
