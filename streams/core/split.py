@@ -205,11 +205,12 @@ def _share(turn: Turn, parted: list[tuple[Root, set[bytes]]]) -> None:
 def _drop_what_may_not_tie(new: Root, old: Root) -> None:
     """Let a part go on with those claims and waiting links that its own identifiers may still make."""
     new.claims = {node: _held(claim) for node, claim in old.claims.items() if _may_tie(new, claim.by, claim.ruling)}
-    new.waiting = {}
+    waiting = {}
     for to, link in old.waiting.items():
         proofs = [proof for proof in (link.proof, *link.also) if _may_tie(new, proof.ours, proof.ruling)]
         if proofs:
-            new.waiting[to] = Waiting(link.created_at_ms, proofs[0], proofs[1:])
+            waiting[to] = Waiting(link.created_at_ms, proofs[0], proofs[1:])
+    new.waiting = waiting  # now only: a suspension drops its own
 
 
 def _held(claim: Claim) -> Claim:

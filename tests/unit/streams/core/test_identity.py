@@ -259,7 +259,8 @@ def test_two_links_to_one_root_go_with_their_own_part_and_are_refused_both() -> 
         part.members = {node: held.members[node]}
         split._drop_what_may_not_tie(part, held)
     assert [part.waiting[A].proof.ruling for part in parts] == ["r1", "r2"]
-    held.waiting[A].also.append(Proof(C, N, "s", ruling="r2"))
+    split._drop_what_may_not_tie(held, held)  # as a suspension does: what may tie stays
+    assert [proof.ruling for proof in (held.waiting[A].proof, *held.waiting[A].also)] == ["r1", "r2"]
     gone = Turn(held, RULES, 9)
     erasure.erase(gone, Ordered("r9", "erase", B, b""))
     told = {message.body.ruling for message in gone.messages if isinstance(message.body, Answer)}
