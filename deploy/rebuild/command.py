@@ -91,7 +91,12 @@ def _run(
         place = work.report(known, diff, copied=copier.copied, left_out=past.left_out)
         typer.echo(f"All of it is in {place}.")
         if diff.withdrawals_lost:
-            typer.echo(f"{len(diff.withdrawals_lost)} withdrawals of consent would be lost: not switched.", err=True)
+            typer.echo(
+                f"{len(diff.withdrawals_lost)} withdrawals of consent would be lost: not switched. Somebody was parted "
+                f"from what they took back, by a split since this began or by the rules: `sada rebuild --drop "
+                f"{known.name}`, then rebuild again; what operators have ruled by then comes first.",
+                err=True,
+            )
             raise typer.Exit(4)
         if build_only or not (yes or typer.confirm(f"Switch to {known.name}?")):
             typer.echo("Not switched. Run it again to go on, or remove it with --drop.")

@@ -112,7 +112,14 @@ class Copier:
     @property
     def remaining(self) -> int:
         """Records that may be copied and are not, at most."""
-        until = {place: queue.until for place, queue in self._queues.items() if queue.until is not None}
+        return self.left(self.bounds())
+
+    def bounds(self) -> dict[Place, int]:
+        """Return up to where may be copied, as far as is known."""
+        return {place: queue.until for place, queue in self._queues.items() if queue.until is not None}
+
+    def left(self, until: dict[Place, int]) -> int:
+        """Return how many records before these places are not copied, at most."""
         return lag(until, {place: q.waiting[0].offset if q.waiting else q.next for place, q in self._queues.items()})
 
     def write_first(self, told: Iterable[Told], *, keep_place: bool) -> None:

@@ -49,7 +49,7 @@ class Past:
         self._codecs = codecs
         self._namer = namer
         self._owner = owner
-        self._since_ms = since_ms
+        self.since_ms = since_ms
         self._replay: Codec = codec_of("replay")
         # Records that tell nothing, by reason.
         self.left_out: Counter[str] = Counter()
@@ -80,7 +80,7 @@ class Past:
 
     def _ruling(self, lay: Lay) -> Told | None:
         ruling = self._codecs.of(RULINGS).decode(lay.value)
-        if lay.at_ms < self._since_ms and ruling["kind"] in _FIRST:
+        if lay.at_ms < self.since_ms and ruling["kind"] in _FIRST:
             return None
         return self.told(ruling["node"], "ruling", lay.at_ms, value=lay.value)
 
@@ -102,18 +102,22 @@ class Past:
         return [Told(number, b"", value) for number in range(self._owner.partitions)]
 
 
-def marks_of(profile: Mapping[str, Any]) -> list[tuple[bytes, int, dict[str, Any]]]:
-    """Return (node, since, mark) of the members of a profile that cuts keep from others."""
-    return [
-        (m["node"], m["since_ms"], mark_of(m))
-        for m in profile["members"]
-        if m["cuts"] and len(m["cuts"]) == len(m["cut_sides"])
-    ]
+def marks_of(profile: Mapping[str, Any], now_ms: int) -> list[tuple[bytes, int, dict[str, Any]]]:
+    """Return (node, since, mark) of the members of a profile that cuts keep from others.
+
+    Each is bound by what its customer has withdrawn, as each side of a split is: what was said as the whole lies in
+    facets that the cut keeps away. Whatever was granted before ``now_ms`` has not lifted it.
+    """
+    bound = [m for m in profile["members"] if m["cuts"] and len(m["cuts"]) == len(m["cut_sides"])]
+    said = ("purpose", "channel", "at_ms", "source", "proof")
+    no = [{**{name: c[name] for name in said}, "since_ms": now_ms} for c in profile["consent"] if not c["granted"]]
+    return [(m["node"], m["since_ms"], {**mark_of(m), "withdrawn": no}) for m in bound]
 
 
 def mark_of(member: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the mark of a member of a profile."""
+    """Return the mark of a member of a profile, without what binds it."""
     return {
         **{name: member[name] for name in ("kind", "value", "original", "source", "signal_id", "cuts")},
         "sides": member["cut_sides"],
+        "withdrawn": [],
     }

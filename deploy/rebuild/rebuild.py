@@ -41,6 +41,8 @@ Said = Callable[[str], None]
 
 # The new generation is near when so few records wait: less than a second of any load that one machine takes.
 _NEAR = 1_000
+# One customer comes to another in a handful of messages, each an answer to the last; pointers are a few hops more.
+_HOPS = 12
 # How often the bar moves and the new generation's lag is looked up, seconds.
 _LOOK_EVERY_S = 0.5
 # Nothing more comes to the old topics when nothing has for so long, seconds: doors follow within one.
@@ -147,8 +149,8 @@ class Rebuild:
     def _marks(self, old: Settings, past: Past, named: set[bytes]) -> Iterator[Told]:
         """Yield what opens the nodes that cuts bind, or standing merges name, before their signals come."""
         for profile in self.profiles(old):
-            bound = {node: (since_ms, mark) for node, since_ms, mark in marks_of(profile)}
-            bound |= {m["node"]: (m["since_ms"], mark_of(m)) for m in profile["members"] if m["node"] in named}
+            bound = {m["node"]: (m["since_ms"], mark_of(m)) for m in profile["members"] if m["node"] in named}
+            bound |= {node: (since_ms, mark) for node, since_ms, mark in marks_of(profile, past.since_ms)}
             for node, (since_ms, mark) in bound.items():
                 yield past.told(node, "mark", since_ms, mark=mark)
 
@@ -174,6 +176,21 @@ class Rebuild:
             behind = lag(ends, taken)
             show(copier.copied, copier.remaining, behind, copier.copied / (now - began + 1e-9))
             if copier.remaining < _NEAR and behind < _NEAR and copier.asked and not turned:
+                break
+        self._catch_up(new, copier)
+
+    def _catch_up(self, new: Settings, copier: Copier) -> None:
+        """Go on until the new generation has taken in all that the old one has by now, whatever comes meanwhile.
+
+        Near is a number of records, and a small system is never further off: what is compared must be there.
+        """
+        now = copier.bounds()
+        while copier.left(now):
+            copier.turn()
+        self.log.wait_taken(new, REPLAY)
+        for _ in range(_HOPS):
+            self.log.wait_taken(new, INBOX)
+            if self.log.is_dry(new, INBOX):
                 return
 
     def switch(self, known: Known, copier: Copier) -> float:

@@ -5,7 +5,7 @@ for signals that are replayed, and for timers while it is building, effects go n
 in the log: everything before a partition's *drain* by the old generation, the rest by the new one, after its *live*.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from schemas import topics
@@ -14,8 +14,9 @@ from schemas.views import DecisionView, Signal
 from schemas.wire import WireError
 from streams.core import identity
 from streams.core.done import take_done
+from streams.core.facet_state import ConsentGiven
 from streams.core.links import Deliver, Done, Message
-from streams.core.state import PHASE_KEY, Erased, NodeRecord, Phase, Root
+from streams.core.state import PHASE_KEY, Erased, Kept, NodeRecord, Phase, Root, Withdrawn
 from streams.core.validate import check
 from streams.lane.job import Output, Record
 
@@ -176,4 +177,14 @@ def _mark(run: "_Run", node: bytes, at_ms: int, mark: Mapping[str, Any]) -> None
     step = identity.open_root(node, identifier, signal_id=mark["signal_id"], source=mark["source"], now_ms=at_ms)
     root = cast("Root", step.record)
     root.members[node].cuts = dict(zip(mark["cuts"], mark["sides"], strict=True))
+    root.kept = _kept(mark["withdrawn"])
     run.step(node, step)
+
+
+def _kept(withdrawn: Sequence[Mapping[str, Any]]) -> Kept | None:
+    """Return what each side of a split keeps: the whole's withdrawals. Its contacts come as decisions."""
+    held = {}
+    for each in withdrawn:
+        given = ConsentGiven(granted=False, at_ms=each["at_ms"], source=each["source"], proof=each["proof"])
+        held[f"{each['purpose']}|{each['channel']}"] = Withdrawn(given, each["since_ms"])
+    return Kept(held) if held else None

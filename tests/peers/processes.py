@@ -43,10 +43,13 @@ def environment(kafka: str, redis: str, prefix: str, folder: Path, **settings: s
 
 @contextlib.contextmanager
 def started(env: Mapping[str, str], folder: Path, *commands: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Run Sada's commands, started together, while the block runs: each is ready at its start."""
+    """Run Sada's commands, started together, while the block runs: each is ready at its start.
+
+    The second of one name writes its log to ``<name>-2.log``.
+    """
     children = []
     try:
-        for command in commands:
+        for place, command in enumerate(commands):
             port = free_port()
             spec = ProcessSpec(
                 name=command,
@@ -55,7 +58,8 @@ def started(env: Mapping[str, str], folder: Path, *commands: str) -> Iterator[li
                 env={**env, "SADA_METRICS_PORT": str(port)},
                 start_timeout_s=_START_S,
             )
-            log = folder / f"{command}.log"
+            same = commands[:place].count(command)
+            log = folder / (f"{command}-{same + 1}.log" if same else f"{command}.log")
             children.append((spec, spawn(spec, log), log))
         for child in children:
             await_ready(*child)

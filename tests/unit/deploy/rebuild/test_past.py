@@ -76,5 +76,8 @@ def test_marks_are_those_of_cut_members_with_their_sides() -> None:
     member = {"kind": "email", "value": "v", "original": "", "source": "s", "signal_id": "i", "since_ms": 3}
     cut = {**member, "node": b"a" * 16, "cuts": [b"c"], "cut_sides": [1]}
     free = {**member, "node": b"b" * 16, "cuts": [], "cut_sides": []}
-    ((node, since_ms, mark),) = marks_of({"members": [cut, free]})
+    given = {"purpose": "marketing", "channel": "sms", "at_ms": 5, "source": "s", "proof": "call"}
+    consent = [{**given, "granted": False}, {**given, "channel": "email", "granted": True}]
+    ((node, since_ms, mark),) = marks_of({"members": [cut, free], "consent": consent}, now_ms=9)
     assert (node, since_ms, mark["cuts"], mark["sides"]) == (b"a" * 16, 3, [b"c"], [1])
+    assert mark["withdrawn"] == [{**given, "since_ms": 9}], "what the whole took back binds each of its parts"

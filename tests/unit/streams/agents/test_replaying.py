@@ -180,3 +180,24 @@ def test_what_operators_parted_is_parted_before_the_first_signal() -> None:
         )
         cluster.run(RND)
         assert len(cluster.roots()) == (2 if marked else 1)
+
+
+@pytest.mark.parametrize("granted_ms", [START_MS + 50, START_MS + 150])
+def test_what_the_whole_took_back_binds_a_part_until_it_is_granted_anew(granted_ms: int) -> None:
+    """The withdrawal was said as somebody who is parted now; a grant of before the rebuild did not lift it."""
+    tablet = HASHER.node(Identifier("anonymous_id", "tablet"))
+    given = {"purpose": "marketing", "channel": "sms", "at_ms": START_MS, "source": "shop", "proof": "call"}
+    whole = {"kind": "anonymous_id", "value": "tablet", "original": "", "source": "shop", "signal_id": "s"}
+    mark = {**whole, "cuts": [b"cut"], "sides": [0], "withdrawn": [{**given, "since_ms": START_MS + 100}]}
+    cluster = Cluster(1)
+    tell(cluster, 0, "mark", node=tablet, mark=mark)
+    said = codec_of("signal").decode(page_view(1, [("anonymous_id", "tablet")], granted_ms))
+    said |= {"kind": "consent", "name": "consent_given", "behaviour": None}
+    said["consent"] = {"purpose": "marketing", "channel": "sms", "granted": True, "proof": "form"}
+    raw = codec_of("signal").encode(said)
+    tell(cluster, 0, "signal", granted_ms, node=tablet, topic="signals.web", value=raw, origin="0/1")
+    cluster.run(RND)
+    (*_, (_, profile)) = cluster.of(topics.PROFILES)
+    assert profile is not None
+    (consent,) = profile["consent"]
+    assert consent["granted"] == (granted_ms > START_MS + 100)
