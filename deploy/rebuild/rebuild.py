@@ -164,6 +164,8 @@ class Rebuild:
         show : told copied, to go, how far the new generation is behind (records), and copied a second
         """
         new = self.settings_of(known)
+        if self.table.switching:  # it was cut off there: what came since the drain is not past, nobody has decided it
+            copier.until(self._drain(self.settings_of(self.table.of(known.before)))[0])
         places = self.log.places(new, REPLAY, INBOX)
         began = looked = time.monotonic()
         while True:
@@ -199,14 +201,8 @@ class Rebuild:
         if not self.table.switching:
             self._say(replace(self.table, switching=True))
         began = time.monotonic()
-        self.log.tell(old, "drain")
-        drained = self.log.answers(old, "drain")
-        until: dict[Place, int] = {}
-        for answer in drained:
-            for topic, offset in answer.read.items():
-                until[topic, answer.partition] = offset
+        until, stream_ms = self._drain(old)
         self.log.wait_dry(old, INBOX)
-        stream_ms = max(answer.stream_ms for answer in drained)
         self._pass(old, stream_ms)
         copier.until(until)
         while copier.turn() or not copier.is_done():
@@ -217,6 +213,16 @@ class Rebuild:
         self._say(replace(self.table, live=known.name, switching=False))
         copier.carry()
         return time.monotonic() - began
+
+    def _drain(self, old: Settings) -> tuple[dict[Place, int], int]:
+        """Let a generation take no more; return where it ended and at which stream time; told again, the same."""
+        self.log.tell(old, "drain")
+        drained = self.log.answers(old, "drain")
+        until: dict[Place, int] = {}
+        for answer in drained:
+            for topic, offset in answer.read.items():
+                until[topic, answer.partition] = offset
+        return until, max(answer.stream_ms for answer in drained)
 
     def _pass(self, settings: Settings, at_ms: int) -> None:
         """Bring a generation to a stream time, and wait until every timer up to it has gone off."""

@@ -41,7 +41,7 @@ class Play:
         self.system, self.shop = system, shop
         whole = [nodes for nodes in expected(self.told(FIRST)) if len(nodes) == 7]
         people = [p for p in range(0, 120, 2) if any(node_of("loyalty_id", f"l{p}") in nodes for nodes in whole)]
-        self.one, self.other = [person for person in people if person // 2 % 2][:2]
+        self.one, self.other = [person for person in people if person // 2 % 4 == 1][:2]
         self.parted, first, second = [person for person in people if person // 2 % 2 == 0][:3]
         shop.quiet = frozenset({first, first + 1, second, second + 1})
         self.erased = [node_of("loyalty_id", f"l{first}"), node_of("loyalty_id", f"l{second}")]
@@ -121,7 +121,7 @@ def check_actions(play: Play, shop: Shop, peer: Relay) -> None:
     refused = {s["id"] for name in (FIRST, "g2") for s in system.taken_in(name) if named(s)[0] in play.gone}
     assert shop.carts - by_cart <= refused
     sent = [action["id"] for _, action in system.of(actions("email")) if action]
-    assert len(sent) == len(set(sent)) > 20
+    assert len(sent) == len(set(sent)) > 10
     wait(lambda: letters_of(peer).total() >= len(sent))
     assert letters_of(peer) == Counter(sent)
     others = Counter(a["id"] for channel in ("web", "app") for _, a in system.of(actions(channel)) if a)

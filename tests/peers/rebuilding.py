@@ -109,8 +109,8 @@ class System:
 class Shop:
     """Posts what its customers do to the gateway until it is stopped; keeps what was accepted.
 
-    Every second person shares an address with the next one. One signal in four fills a cart or, of every second two
-    people, is an order, which empties it and is thanked for; one in eleven takes a consent back.
+    Every second person shares an address with the next one. One signal in four is an order, which is thanked for, or of
+    some people fills a cart, which an order would empty; one in eleven takes a consent back.
     """
 
     def __init__(self, door: Door) -> None:
@@ -136,7 +136,7 @@ class Shop:
         self.sent += 1
         said: dict[str, Any] = {"kind": "behaviour", "name": "product_viewed", "behaviour": {"item_id": "i1"}}
         if number % 4 == 0 and person not in self.quiet:
-            if person // 2 % 2:
+            if person // 2 % 4 == 3:
                 said |= {"name": "product_added", "behaviour": {"item_id": "tea", "quantity": 1}}
                 self.carts.add(f"s{number}")
             else:
