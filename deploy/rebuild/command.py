@@ -86,7 +86,7 @@ def _run(
                 bar.update(task, completed=copied, total=copied + left, left=left, behind=behind, rate=rate)
 
             work.follow(known, copier, show)
-        diff = work.diff(known)
+        diff = work.diff(known, copier)
         _show(diff)
         place = work.report(known, diff, copied=copier.copied, left_out=past.left_out)
         typer.echo(f"All of it is in {place}.")

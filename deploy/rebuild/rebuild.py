@@ -43,6 +43,8 @@ Said = Callable[[str], None]
 _NEAR = 1_000
 # One customer comes to another in a handful of messages, each an answer to the last; pointers are a few hops more.
 _HOPS = 12
+# How often a withdrawal that seems lost is looked for.
+_LOOKS = 3
 # How often the bar moves and the new generation's lag is looked up, seconds.
 _LOOK_EVERY_S = 0.5
 # Nothing more comes to the old topics when nothing has for so long, seconds: doors follow within one.
@@ -179,13 +181,9 @@ class Rebuild:
             show(copier.copied, copier.remaining, behind, copier.copied / (now - began + 1e-9))
             if copier.remaining < _NEAR and behind < _NEAR and copier.asked and not turned:
                 break
-        self._catch_up(new, copier)
 
     def _catch_up(self, new: Settings, copier: Copier) -> None:
-        """Go on until the new generation has taken in all that the old one has by now, whatever comes meanwhile.
-
-        Near is a number of records, and a small system is never further off: what is compared must be there.
-        """
+        """Go on until the new generation has taken in all that the old one has by now, whatever comes meanwhile."""
         now = copier.bounds()
         while copier.left(now):
             copier.turn()
@@ -242,11 +240,22 @@ class Rebuild:
 
     # ── looking ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def diff(self, known: Known) -> Diff:
-        """Compare the customers of a generation with those it was built from."""
+    def diff(self, known: Known, copier: Copier) -> Diff:
+        """Compare the customers of a generation with those it was built from.
+
+        First what is, then the new generation takes that in, then what became of it: near is a number of records, and
+        a small system is never further off. A consent may be given again meanwhile; no withdrawal is lost but one that
+        is missing each time.
+        """
         old, new = self.settings_of(self.table.of(known.before)), self.settings_of(known)
         reasons = differences(old.identity_rules(), new.identity_rules())
-        return compare(self._customers(old), self._customers(new), reasons)
+        for left in reversed(range(_LOOKS)):
+            before = self._customers(old)
+            self._catch_up(new, copier)
+            diff = compare(before, self._customers(new), reasons)
+            if not diff.withdrawals_lost or not left:
+                break
+        return diff
 
     def _customers(self, settings: Settings) -> Customers:
         return customers_of(self.profiles(settings))

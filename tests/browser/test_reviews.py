@@ -76,6 +76,8 @@ def operator(queue: Queue, chromium: webdriver.Chrome) -> webdriver.Chrome:
     chromium.get(f"{queue.door.url}/desk/login")
     chromium.find_element(By.NAME, "key").send_keys(queue.door.keys["operator"])
     chromium.find_element(By.CSS_SELECTOR, "main button").click()
+    # The browser comes back before the answer does, and would leave again for where that leads.
+    WebDriverWait(chromium, 20).until(lambda page: not page.current_url.endswith("/desk/login"))
     queue.ask()
     return chromium
 

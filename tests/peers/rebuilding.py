@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,6 +40,22 @@ def wait(true: Any, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not true():
         assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.2)
+
+
+def wait_same(found: Callable[[], dict[frozenset[bytes], int]], due: Callable[[], dict[frozenset[bytes], int]]) -> None:
+    """Wait until customers are who they must be, or say who are not."""
+    deadline = time.monotonic() + 60
+    while True:
+        must, are = due(), found()
+        if are == must:
+            return
+        if time.monotonic() > deadline:
+            missing, more = (
+                sorted((sorted(node.hex()[:6] for node in nodes), count) for nodes, count in one.items() - two.items())
+                for one, two in ((must, are), (are, must))
+            )
+            raise AssertionError(f"must be, and are not: {missing}; are, and must not be: {more}")
         time.sleep(0.2)
 
 

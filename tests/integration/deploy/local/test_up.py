@@ -137,12 +137,13 @@ def test_up_serves_keeps_its_state_and_leaves_nothing(start: Callable[..., Stack
 
 def test_a_killed_up_leaves_nothing_and_can_start_again(start: Callable[..., Stack]) -> None:
     stack = start("serving", "stubborn")
-    stack.up()
+    before = stack.up()["pids"]
     assert len(running(stack.var)) >= 5
     stack.process.kill()
     stack.process.wait()
     await_that(lambda: running(stack.var) == [])
-    assert start("serving").up()["pids"]
+    again = start("serving")
+    await_that(lambda: again.up()["pids"] != before, within_s=60)  # who was killed has left its up.json
 
 
 def test_a_killed_broker_comes_back_on_its_port(start: Callable[..., Stack]) -> None:

@@ -32,10 +32,10 @@ def test_only_once_an_erasure_has_settled(redis_url: str) -> None:
         assert begun.count(True) == 1
 
 
-def test_who_may_not_is_told_and_goes_on(limited: redis.Redis, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_may_not_is_told_and_goes_on(limited: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
     """Serving does not depend on it: said once, and not asked for ever."""
     rewriter = Rewriter(limited)
     rewriter.note(0.0)
     assert not rewriter.turn(SETTLED_AFTER_S)
     assert not rewriter.turn(10 * SETTLED_AFTER_S)
-    assert capsys.readouterr().out.count("have it rewrite them") == 1
+    assert caplog.text.count("have it rewrite them") == 1
