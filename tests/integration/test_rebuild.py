@@ -61,6 +61,7 @@ class Play:
 
     def rule(self) -> None:
         """Rule, but for the second erasure, and wait until it is obeyed."""
+        wait_same(lambda: self.system.customers(FIRST), lambda: expected(self.told(FIRST)))
         self.system.rule("split", self.alone)
         self.system.rule("merge", *self.merged)
         self.system.rule("erase", self.erased[0])
