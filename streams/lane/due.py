@@ -3,7 +3,7 @@
 It is a header, so the value's own form is as it ever was. A record without it, of an earlier version, is decoded once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from streams.lane.job import Headers
@@ -53,13 +53,22 @@ def headers_of(key: bytes, value: bytes | None, due: Due) -> Headers:
     return _NEVER if at is None else ((_HEADER, to_bytes(at)),)
 
 
-def note(due: dict[bytes, int | None], key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
-    """Note when a key is due: a tombstone never, a value as its header says; without one it is not known."""
-    if value is None:
-        due[key] = None
-        return
-    for name, raw in headers:
-        if name == _HEADER:
-            due[key] = from_bytes(raw) if raw else None
-            return
-    due.pop(key, None)
+def noted(
+    keys: Iterable[bytes], values: Iterable[bytes | None], headers: Iterable[Sequence[tuple[str, bytes | None]] | None]
+) -> dict[bytes, int | None]:
+    """Return when keys are due, by their last records: a tombstone never, a value as its header says.
+
+    A key whose last record does not say it is left out: it is not known.
+    """
+    due: dict[bytes, int | None] = {}
+    for key, value, said in zip(keys, values, headers, strict=True):
+        if value is None:
+            due[key] = None
+            continue
+        for name, raw in said or ():
+            if name == _HEADER:
+                due[key] = from_bytes(raw) if raw else None
+                break
+        else:
+            due.pop(key, None)
+    return due

@@ -7,7 +7,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from streams.lane.due import Due
 from streams.lane.errors import FormError, PositionError
-from streams.lane.forms import Forms, is_sealed
+from streams.lane.forms import Forms, is_sealed, sealed_keys
 from streams.lane.job import Stage
 from streams.lane.store import Changes, Store
 from streams.lane.vault import ROLL, ROLL_KEY, Vault
@@ -106,7 +106,7 @@ class Kept(Generic[V]):
             return
         if locked_out:
             locked_out.difference_update(changes)
-        sealed = [key for key, value in changes.items() if value is not None and is_sealed(value)]
+        sealed = sealed_keys(changes)
         locked_out.update(sealed)
         locked_out.difference_update(vault.present(sealed))
 
