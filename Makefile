@@ -117,7 +117,7 @@ evaluate: setup ## the Instacart sample through the running system: churn AUC an
 fuzz: $(VENV)/.stamp-sada ## a million random worlds of identity, each held to every property (ARGS="--graphs 10000" for fewer)
 	@$(BIN)/python -m tests.property.fuzz $(ARGS)
 
-mutants: $(VENV)/.stamp-sada ## break every rule of the identity protocol once and see which property notices
+mutants: $(VENV)/.stamp-sada ## break every rule of identity, relations, caps and near matches once and see which property notices
 	@$(BIN)/python -m tests.property.mutants
 
 bench: setup ## measure throughput, latency, memory and recovery, beside stock Faust, Quix Streams and Kafka Streams

@@ -1,4 +1,4 @@
-"""``make mutants``: break every rule of the identity protocol once, and see which property notices.
+"""``make mutants``: break every rule of identity, relations, caps and near matches, and see which property notices.
 
 Prints a table; writes var/reports/mutants.json; fails when one goes unnoticed.
 """
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from tests.property.identity_mutants import MUTATIONS, catch
+from tests.property import identity_mutants, people_mutants
 
 REPORT = Path("var/reports/mutants.json")
 
@@ -21,9 +21,14 @@ REPORT = Path("var/reports/mutants.json")
 def main() -> None:
     """Seed every bug and report."""
     console = Console()
-    table = Table("rule broken", "noticed by", title="Mutants of the identity protocol")
+    table = Table("rule broken", "noticed by", title="Mutants of the protocols between customers")
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(MUTATIONS, track(pool.map(catch, MUTATIONS), "seeding", len(MUTATIONS)), strict=True))
+        seeded = [
+            (name, pool.submit(part.catch, name))
+            for part in (identity_mutants, people_mutants)
+            for name in part.MUTATIONS
+        ]
+        found = {name: each.result() for name, each in track(seeded, "seeding")}
     for name, noticed in found.items():
         table.add_row(name, noticed[:90] if noticed else "[bold red]nothing[/]")
     console.print(table)

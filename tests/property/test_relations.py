@@ -109,6 +109,13 @@ def test_a_referral_is_directed_and_found_by_a_referrer_who_comes_later() -> Non
     assert (back["direction"], back["customer"]) == ("in", node_of(ONE))
 
 
+def test_who_names_its_own_card_refers_nobody() -> None:
+    card = ("loyalty_id", "card")
+    cluster = settled((ONE, {"referrer": "card"}), (card, {"vip": "no"}), (card, {"referrer": "card"}))
+    (back,) = dict(cluster.of(topics.PROFILES))[node_of(card)]["relations"]  # type: ignore[index]
+    assert (back["direction"], back["customer"]) == ("in", node_of(ONE))
+
+
 def test_a_dormitory_is_crowded_and_remembers_nobody() -> None:
     people = [("user_id", f"u{number}") for number in range(40)]
     cluster = settled(*((name, at("Karimi", "A")) for name in people))

@@ -29,7 +29,9 @@ def relate(root: Root, node: bytes, groups: Groups) -> list[Message]:
     root : changed in place, to be written
     node : of the facet
     """
-    now = wanted(root.facets[node].traits, *groups)
+    found = wanted(root.facets[node].traits, *groups)
+    # Who names its own card refers nobody, and is in that group already if others name it.
+    now = {group: each for group, each in found.items() if each.of != node}
     sent: list[Message] = []
     for group, related in list(root.relations.items()):
         held = related.nodes.get(node)
@@ -39,10 +41,10 @@ def relate(root: Root, node: bytes, groups: Groups) -> list[Message]:
             if not related.nodes:
                 del root.relations[group]
     for group, (kind, of, said) in now.items():
-        found = root.relations.setdefault(group, Related(kind))
-        if node not in found.nodes:
+        ours = root.relations.setdefault(group, Related(kind))
+        if node not in ours.nodes:
             sent.append(_message(root, group, kind, node, "enter", of=of))
-        found.nodes[node] = Entered(said.signal_id, said.source, said.at_ms)
+        ours.nodes[node] = Entered(said.signal_id, said.source, said.at_ms)
     return sent
 
 
