@@ -153,11 +153,12 @@ def refuse(turn: Turn, proof: Proof, other: bytes, limit: str) -> None:
 def remember(turn: Turn, proof: Proof, other: bytes, limit: str) -> None:
     """Keep a refusal, so that the link is neither tried again nor hidden."""
     keep_refusal(turn.root, proof.theirs, Refusal(other, limit, proof.signal_id, turn.now_ms, proof.ours))
-    if proof.source == likeness.NEAR_MATCH:
-        likeness.refused(turn, proof.theirs, limit)
     if limit == ERASED:
+        likeness.erased(turn, proof.theirs)
         _end_claims(turn, proof.theirs)
         return
+    if proof.source == likeness.NEAR_MATCH:
+        likeness.refused(turn, proof.theirs, limit)
     claim = turn.root.claims.get(proof.theirs)
     # An offer waits for its own answer, and a ruling is not refused.
     if claim is not None and claim.stage != Stage.OFFERED and not claim.ruling:

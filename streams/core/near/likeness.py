@@ -155,6 +155,13 @@ def refused(turn: "Turn", theirs: bytes, limit: str) -> None:
         tell(turn, theirs, found, "open")
 
 
+def erased(turn: "Turn", theirs: bytes) -> None:
+    """End the question on a customer that was erased: nobody can answer it; an operator's *different* stays."""
+    found = turn.root.likenesses.get(theirs)
+    if found is not None and found.stage != Stage.DIFFERENT:
+        drop(turn, theirs, turn.root.likenesses.pop(theirs))
+
+
 def distinguish(turn: "Turn", ruling: Ordered) -> str | None:
     """Obey a ruling that two customers are two people; return why it has no effect."""
     root, ours, other = turn.root, ruling.node, ruling.other
