@@ -16,6 +16,7 @@ from streams.core.near.carding import blocks_of
 from streams.core.near.learner import Learner
 from streams.core.near.likeness import pair_id
 from streams.lane.job import Batch
+from tests.bench.linkage.staged import staged
 from tests.bench.linkage.stream import TRAITS, linked
 from tests.property.cluster import ruling
 from tests.property.near_cluster import NEAR, NearCluster
@@ -268,15 +269,16 @@ def _pairs(cluster: NearCluster, numbers: dict[bytes, int]) -> set[tuple[int, in
 def test_the_stage_finds_whom_the_evaluation_finds(partitions: int) -> None:
     """The running stage, linking by itself, against the function that FEBRL is measured with."""
     records = [(who, {name: traits[name] for name in FEBRL if name in traits}) for who, traits in people(150, seed=5)]
+    in_columns = [
+        (str(n), {FEBRL[name]: value for name, value in traits.items()}) for n, (_, traits) in enumerate(records)
+    ]
     cluster, numbers = NearCluster(partitions, AUTOMATIC, encoded=False), dict[bytes, int]()
     for number, (_, traits) in enumerate(records):
         numbers[cluster.state(number, ("crm_id", f"c-{number}"), traits)] = number
         cluster.settle(random.Random(number), most=1000)
     truth = {pair for pair in combinations(range(len(records)), 2) if records[pair[0]][0] == records[pair[1]][0]}
     found = _pairs(cluster, numbers)
-    measured: Any = linked(
-        [(str(n), {FEBRL[name]: value for name, value in traits.items()}) for n, (_, traits) in enumerate(records)]
-    )
+    measured: Any = linked(in_columns)
     theirs = {
         pair
         for cards in measured.members.values()
@@ -288,3 +290,5 @@ def test_the_stage_finds_whom_the_evaluation_finds(partitions: int) -> None:
     assert f1 >= theirs_f1 - 0.02
     if partitions == 1:
         assert found == theirs
+        texts = {(min(pair), max(pair)) for pair in ((str(one), str(other)) for one, other in truth)}
+        assert staged(in_columns, texts, partitions=1).f1 == f1

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from deploy.local.running import ROOT
 from streams.core.near.cluster import REVIEW
+from tests.bench.linkage.staged import staged
 from tests.bench.linkage.stream import Measured, Record, measured, shuffled, visit_us
 
 REPORT = ROOT / "var" / "reports" / "identity.json"
@@ -26,6 +27,8 @@ DATASETS = ("febrl1", "febrl2", "febrl3")
 GOALS = {"febrl1": 0.993, "febrl2": 0.985, "febrl3": 0.985}
 GOAL_PRECISION = 0.995
 SHUFFLES = 10
+# Of the stage as it runs in a worker: a learner for each.
+PARTITIONS = (1, 12)
 # Shown beside the threshold in use: what a more careful one would find.
 CAREFUL = 0.9
 
@@ -64,6 +67,7 @@ def _ours(folder: Path, dataset: str, shuffles: int, progress: Progress) -> dict
     records: list[Record] = [(number, traits) for number, traits in stored["records"]]
     truth = {(one, other) for one, other in stored["truth"]}
     task = progress.add_task(f"{dataset}: as a stream, 2 thresholds, {shuffles} orders", total=2 + shuffles)
+    steps = progress.add_task(f"{dataset}: through the real stages", total=len(PARTITIONS) * len(records))
 
     def run(order: list[Record], least: float = REVIEW) -> Measured:
         found = measured(order, truth, least=least)
@@ -74,6 +78,10 @@ def _ours(folder: Path, dataset: str, shuffles: int, progress: Progress) -> dict
         "even": run(records),
         "careful": run(records, CAREFUL),
         "orders": [run(shuffled(records, seed)) for seed in range(shuffles)],
+        "staged": {
+            number: staged(records, truth, partitions=number, seen=lambda: progress.advance(steps))
+            for number in PARTITIONS
+        },
         "visit_us": visit_us(records),
     }
 
@@ -103,6 +111,7 @@ def measure(console: Console, *, shuffles: int = SHUFFLES) -> dict[str, Any]:
         dataset: {
             "f1_of_orders": [round(each.f1, 4) for each in found["orders"]],
             "precision_of_orders": [round(each.precision, 4) for each in found["orders"]],
+            "f1_of_stage": {number: round(each.f1, 4) for number, each in found["staged"].items()},
             "us_per_card": round(found["even"].us_per_card, 1),
             "us_per_block_of_20": round(found["visit_us"], 1),
         }
@@ -125,6 +134,8 @@ def _show(console: Console, theirs: dict[tuple[str, str], Row], ours: dict[str, 
             low, high = min(orders, key=lambda each: each.f1), max(orders, key=lambda each: each.f1)
             table.add_row("", f"  worst of {len(orders)} orders", *_figures(low), "", "")
             table.add_row("", "  best", *_figures(high), "", "")
+        for number, each in found["staged"].items():
+            table.add_row("", f"  the real stages, {number} partitions", *_figures(each), "", "")
         for method in ("ecm", "splink"):
             row = theirs[dataset, method]
             at_best = (f"{row[name]:.4f}" for name in ("precision", "recall", "f1"))
