@@ -216,11 +216,20 @@ def run_worker(settings: Settings) -> int:
 
 
 async def _preload_when_learning(lane: Lane) -> None:
-    """Import River in a thread once this worker owns a learner: in a batch, customers would wait for it."""
-    while not any(stage == learners.NAME for stage, _ in lane.partitions):  # noqa: ASYNC110 - rebalances tell nobody
+    """Import River in a thread once this worker owns a learner: in a batch, customers would wait for it.
+
+    Not while it recovers, which is all that customers wait for then: the import takes as much CPU as 100,000 of them.
+    """
+    while not _is_to_learn(lane):  # noqa: ASYNC110 - rebalances tell nobody
         await asyncio.sleep(_LOOK_EVERY_S)
     await asyncio.to_thread(registry.preload)
     await asyncio.Event().wait()  # what runs beside the lane runs as long as it
+
+
+def _is_to_learn(lane: Lane) -> bool:
+    """Say whether this worker owns a learner, and has recovered all that it owns."""
+    owned = lane.partitions.items()
+    return any(stage == learners.NAME for (stage, _), _ in owned) and all(each.recovered for _, each in owned)
 
 
 async def _tick(settings: Settings, generations: Sequence[Settings]) -> None:
