@@ -9,6 +9,7 @@ from confluent_kafka import (
     ConsumerGroupState,
     ConsumerGroupTopicPartitions,
     KafkaError,
+    KafkaException,
     Producer,
     TopicPartition,
 )
@@ -51,10 +52,24 @@ class Log:
         self._group = settings.topic_prefix + settings.app
 
     def ends(self, places: Iterable[Place], *, first: bool = False) -> dict[Place, int]:
-        """Return the end of each place, or its beginning."""
+        """Return the end of each place, or its beginning.
+
+        Raises
+        ------
+        RebuildError
+            when brokers do not say; while a partition gets another leader they are asked again
+        """
         spec = OffsetSpec.earliest() if first else OffsetSpec.latest()
-        asked = self.admin.list_offsets({TopicPartition(*place): spec for place in places}, request_timeout=_TIMEOUT_S)
-        return {(place.topic, place.partition): found.result().offset for place, found in asked.items()}
+        wanted = {TopicPartition(*place): spec for place in places}
+        until_s = time.monotonic() + _TIMEOUT_S
+        while True:
+            asked = self.admin.list_offsets(wanted, request_timeout=_TIMEOUT_S)
+            try:
+                return {(place.topic, place.partition): found.result().offset for place, found in asked.items()}
+            except KafkaException as exc:
+                if time.monotonic() > until_s:
+                    raise RebuildError(f"no offsets: {exc.args[0].str()}. Run it again: it goes on.") from exc
+            time.sleep(_LOOK_EVERY_S)
 
     def taken(self, places: Iterable[Place]) -> dict[Place, int]:
         """Return up to which offset the workers have taken each place in, as far as they have said; 0 where never."""

@@ -284,16 +284,21 @@ class Rebuild:
     def loss(self) -> int:
         """Return how many customers are older than the signals that are kept."""
         live = self.settings_of(self.table.of(self.table.live))
-        places = self.log.places(live, *(signals(channel) for channel in CHANNELS), REPLAY)
-        cut = [TopicPartition(*place, low) for place, low in self.log.ends(places, first=True).items() if low]
         oldest = 0
-        for place in cut:
-            for _, value in read(live.kafka, [place]):
-                name = next(name for name in (*map(signals, CHANNELS), REPLAY) if live.topic(name) == place.topic)
-                first = live.codecs().of(name).decode(value or b"")
-                oldest = max(oldest, first["at_ms"] if name == REPLAY else first["received_at_ms"])
-                break
+        for name in (*map(signals, CHANNELS), REPLAY):
+            places = self.log.places(live, name)
+            for place, low in self.log.ends(places, first=True).items():
+                if low:
+                    oldest = max(oldest, self._kept_since_ms(live, name, TopicPartition(*place, low)))
         return sum(profile["created_at_ms"] < oldest for profile in self.profiles(live)) if oldest else 0
+
+    def _kept_since_ms(self, live: Settings, name: str, place: TopicPartition) -> int:
+        """Return when the first record arrived that a partition still has; of an empty one, all its time is over."""
+        for _, value in read(live.kafka, [place]):
+            first = live.codecs().of(name).decode(value or b"")
+            at_ms: int = first["at_ms"] if name == REPLAY else first["received_at_ms"]
+            return at_ms
+        return time.time_ns() // 1_000_000 - live.kept_ms()["signals"]
 
     def report(
         self, known: Known, diff: Diff, *, copied: int, left_out: Mapping[str, int], switch_s: float | None = None

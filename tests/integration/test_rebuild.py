@@ -152,7 +152,10 @@ def check_old_rules(play: Play) -> None:
     assert system.table().names() == ("g2",)
     before = len(system.profiles("g2"))
     back = ("--partitions", str(PARTITIONS), "--identity", str(system.folder / "old.yaml"), "--yes")
-    system.ended("back", system.start("back", *back))
+    system.ended("look", system.start("look", *back, "--build-only"))
+    assert "Not switched" in system.said("look")
+    assert (system.table().live, system.table().names()) == ("g2", ("g2", "g3"))
+    system.ended("back", system.start("back", *back))  # goes on
     assert system.table().live == "g3"
     wait_same(lambda: system.customers("g3"), lambda: play.customers(told))
     # What was compared was there: nobody writes, so both are whole.
