@@ -13,6 +13,8 @@ _STEP = 64
 _LARGEST = 4_096
 # 64 KiB: memory of a piece that is not written yet is not resident.
 _PIECE = 65_536
+# Places in a piece, by size class; class 0 has none.
+_PER_PIECE = (0, *(_PIECE // (size * _STEP) for size in range(1, _LARGEST // _STEP + 1)))
 
 
 class Place(NamedTuple):
@@ -51,10 +53,12 @@ class Slabs:
         else:
             number = self._used[size]
             self._used[size] += 1
-            if number // self._per_piece(size) == len(self._pieces[size]):
+            if number // _PER_PIECE[size] == len(self._pieces[size]):
                 self._pieces[size].append(bytearray(_PIECE))
-        piece, at = self._find(size, number)
-        piece[at : at + length] = value
+        # As ``_find``, without a call: recovery comes by here for every customer.
+        piece, within = divmod(number, _PER_PIECE[size])
+        at = within * size * _STEP
+        self._pieces[size][piece][at : at + length] = value
         return Place(size, number, length)
 
     def get(self, place: Place) -> bytes:
@@ -72,10 +76,6 @@ class Slabs:
         else:
             del self._large[place.number]
 
-    @staticmethod
-    def _per_piece(size: int) -> int:
-        return _PIECE // (size * _STEP)
-
     def _find(self, size: int, number: int) -> tuple[bytearray, int]:
-        piece, within = divmod(number, self._per_piece(size))
+        piece, within = divmod(number, _PER_PIECE[size])
         return self._pieces[size][piece], within * size * _STEP

@@ -110,11 +110,13 @@ class MemoryStore:
 
     def _write(self, table: PackedTable, changes: Changes) -> None:
         put, pack = self._slabs.put, _PLACE.pack
-        kept = {key: value for key, value in changes.items() if value is not None}
-        large = {key: pack(*put(value)) for key, value in kept.items() if len(value) > _ROOM}
-        for place in table.put_all(kept | large, marked=large):
+        large = {key for key, value in changes.items() if value is not None and len(value) > _ROOM}
+        rows = {
+            key: pack(*put(value)) if key in large else value for key, value in changes.items() if value is not None
+        }
+        for place in table.put_all(rows, marked=large):
             self._slabs.free(Place(*_PLACE.unpack(place)))
-        if len(kept) < len(changes):
+        if len(rows) < len(changes):
             for key, value in changes.items():
                 before = table.pop(key) if value is None else None
                 if before is not None and before[1]:
