@@ -16,10 +16,10 @@ from streams.core.state import Root
 
 # What travels is this, with a message around it: below topics.STATE_MAX_BYTES, 8 MiB.
 MOST_BYTES = 7_000_000
-# A root beside its facets: what turn.py and split.py bound, some 300 kB.
-_BESIDE_BYTES = 600_000
+# A root beside its facets, in whatever alphabet: what turn.py, ties.py, split.py, relations and near matches bound.
+BESIDE_BYTES = 1_000_000
 # So many full facets fit for certain.
-FREELY = (MOST_BYTES - _BESIDE_BYTES) // MAX_FACET_BYTES
+FREELY = (MOST_BYTES - BESIDE_BYTES) // MAX_FACET_BYTES
 # Of each list of texts: what an agent reads first. Facets that gave up hold some 60 kB at most.
 _FEW = 5
 _FEW_TRAITS = 10

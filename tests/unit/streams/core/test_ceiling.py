@@ -1,18 +1,51 @@
 """However many facets are filled on purpose, a customer fits into a record of Kafka, and what is decided by stays."""
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from models.scorers import ScorerSet
 from schemas.identity_rules import MOST_MEMBERS, IdentityRules
 from schemas.topics import STATE_MAX_BYTES
-from streams.core.ceiling import FREELY, MOST_BYTES, keep_below
+from streams.core.ceiling import BESIDE_BYTES, FREELY, MOST_BYTES, keep_below
 from streams.core.customer import Brain, Effects, observe
+from streams.core.cuts import MAX_CUTS
 from streams.core.facet_state import MAX_CONTACTS, MAX_FACET_BYTES, MAX_OTHERS, Contact, Facet, Trait
 from streams.core.golden_record import merge, moment_of
 from streams.core.limits import MEMBERS, broken_limit
-from streams.core.state import Member, Root, encode, size_of
+from streams.core.near.likeness import MAX_DIFFERENT, MAX_LIKENESSES
+from streams.core.relations.declared import KINDS
+from streams.core.relations.group import MAX_MEMBERS
+from streams.core.state import (
+    Asked,
+    Chapter,
+    Claim,
+    Entered,
+    Likeness,
+    Member,
+    Ordered,
+    Proof,
+    Refusal,
+    Related,
+    Root,
+    Tie,
+    Waiting,
+    encode,
+    size_of,
+)
+from streams.core.ties import MAX_TIES
+from streams.core.turn import (
+    MAX_ALSO,
+    MAX_ASKED,
+    MAX_CLAIMS,
+    MAX_ORDERED,
+    MAX_REFUSALS,
+    MAX_STORY,
+    MAX_WAITING,
+)
+from streams.core.validate import MAX_ID, MAX_IDENTIFIER, MAX_NAME
 from tests.unit.streams.core.bots import bot
 from tests.unit.streams.core.making import T
 
@@ -49,6 +82,46 @@ def crowd(full: Facet, count: int) -> Root:
         facet.node, facet.last_ms = node, full.last_ms - number
         root.members[node], root.facets[node] = Member("anonymous_id", f"a{number}", T, "s"), facet
     return root
+
+
+def beside() -> Root:
+    """Return a customer that has no facet, and of all else as much as there may be."""
+    text, word, source = "日" * MAX_IDENTIFIER, "i" * MAX_ID, "s" * MAX_NAME
+
+    def node(number: int) -> bytes:
+        return number.to_bytes(16, "big")
+
+    def times(count: int, one: Callable[[int], Any]) -> dict[bytes, Any]:
+        return {node(number): one(number) for number in range(count)}
+
+    proof = Proof(node(1), node(2), word, source, word)
+    cuts = times(MAX_CUTS, lambda _: 1)
+    member = Member("anonymous_id", text, T, word, T, source, text, T, T, cuts)
+    tie = Tie(word, source, T)
+    claim = Claim("anonymous_id", text, word, T, 3, node(1), source, text, word, times(MAX_ALSO, lambda _: tie))
+    related = Related(
+        "referred_by", {node(1): Entered(word, source, T, True)}, bytes(16 * MAX_MEMBERS), node(2), False, 9
+    )
+    return Root(
+        node(0),
+        T,
+        members=times(MOST_MEMBERS, lambda _: member),
+        claims=times(MAX_CLAIMS, lambda _: claim),
+        waiting=times(MAX_WAITING, lambda _: Waiting(T, proof, [proof])),
+        asked=times(MAX_ASKED, lambda _: Asked({"anonymous_id": 9, "email": 9}, proof)),
+        refusals=times(MAX_REFUSALS, lambda _: Refusal(node(3), "anonymous_id", word, T, node(4))),
+        ties={node(number) * 2: tie for number in range(MAX_TIES)},
+        ordered=[Ordered(word, "different", node(1), node(2))] * MAX_ORDERED,
+        story=[Chapter("merged", node(1), "日" * 500, word, word, T)] * MAX_STORY,
+        likenesses=times(MAX_LIKENESSES + MAX_DIFFERENT, lambda _: alike),
+        # Of each identifier a group of each kind, and one of those who name it.
+        relations=times(MOST_MEMBERS * (len(KINDS) + 1), lambda _: related),
+    )
+
+
+def test_all_beside_the_facets_has_its_place() -> None:
+    """The ceiling counts on it: so many full facets and all of this fit without a look."""
+    assert BESIDE_BYTES / 2 < len(encode(beside())) <= BESIDE_BYTES
 
 
 def test_as_many_as_there_may_be_fit(full: Facet) -> None:
