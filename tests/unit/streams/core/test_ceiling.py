@@ -99,9 +99,9 @@ def beside() -> Root:
     member = Member("anonymous_id", text, T, word, T, source, text, T, T, cuts)
     tie = Tie(word, source, T)
     claim = Claim("anonymous_id", text, word, T, 3, node(1), source, text, word, times(MAX_ALSO, lambda _: tie))
-    related = Related(
-        "referred_by", {node(1): Entered(word, source, T, True)}, bytes(16 * MAX_MEMBERS), node(2), False, 9
-    )
+    why = {node(1): Entered(word, source, T, True)}
+    related = Related("referred_by", why, bytes(16 * MAX_MEMBERS), node(2), False, 9)
+    alike = Likeness(node(1), 0.5, 0.5, bytes(9), T, 2, bytes(16), "email")
     return Root(
         node(0),
         T,
