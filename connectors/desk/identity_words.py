@@ -9,7 +9,7 @@ IDENTITY_WORDS: Mapping[str, tuple[str, str, str]] = {
     "same referred_by": ("Referred by", "معرف:", "أحاله"),
     "referred_by": ("Referred by", "معرف:", "أحاله"),
     "has referred": ("Has referred", "معرفی کرده:", "أحال"),
-    "crowded": ("very many: counts for nothing", "افراد بسیار: به حساب نمی‌آید", "كثيرون جدًا: لا يُحتسب"),
+    "crowded": ("very many: not counted", "افراد بسیار: به حساب نمی‌آید", "كثيرون جدًا: لا يُحتسب"),
     # why this is one person
     "why one": ("Why is this one person?", "چرا این یک نفر است؟", "لماذا هذا شخص واحد؟"),
     "members": ("Identifiers", "شناسه‌ها", "المعرّفات"),

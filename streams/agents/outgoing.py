@@ -12,6 +12,7 @@ from streams.core.customer import Effects
 from streams.core.erasure import ERASE
 from streams.core.errors import ErasedError
 from streams.core.links import (
+    Crowded,
     Event,
     Forgotten,
     Joined,
@@ -75,7 +76,7 @@ class Wire:
 
 # A link that was put off has not happened: the next signal that names it tries again. What is of near matches goes to
 # topics of its own, see near_outgoing.
-_SILENT = (Postponed, Placed, Left, Weighed, Matched)
+_SILENT = (Postponed, Crowded, Placed, Left, Weighed, Matched)
 
 
 def of_message(wire: Wire, message: Message, stream_ms: int) -> Output:

@@ -11,7 +11,19 @@ from prometheus_client import Counter, Histogram
 
 from streams.core.customer import Effects
 from streams.core.cuts import ERASED
-from streams.core.links import Event, Forgotten, Joined, Merged, Parted, Postponed, Refused, Released, Suspended, Void
+from streams.core.links import (
+    Crowded,
+    Event,
+    Forgotten,
+    Joined,
+    Merged,
+    Parted,
+    Postponed,
+    Refused,
+    Released,
+    Suspended,
+    Void,
+)
 from streams.core.near.messages import Distinguished, Matched
 from streams.lane.job import Failure
 
@@ -40,7 +52,8 @@ NOTED = Counter(
 )
 IDENTITY = Counter(
     "sada_identity_events_total",
-    "Identity: nodes joined, customers merged and split, links refused, values suspended, rulings void.",
+    "Identity: nodes joined, customers merged and split, links refused, values suspended, rulings void; households "
+    "and accounts crowded, which are used in nothing from then on.",
     ["event"],
 )
 ERASURES = Counter(
@@ -74,6 +87,7 @@ _EVENTS = {
     Merged: "merged",
     Refused: "refused",
     Postponed: "postponed",
+    Crowded: "crowded",
     Parted: "split",
     Suspended: "suspended",
     Released: "released",

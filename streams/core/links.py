@@ -224,6 +224,13 @@ class Postponed(NamedTuple):
     signal_id: str
 
 
+class Crowded(NamedTuple):
+    """A group has so many members that it says nothing of them: ``kind`` as in relations."""
+
+    group: bytes
+    kind: str
+
+
 class Parted(NamedTuple):
     """``nodes`` have left ``customer`` and are the customer ``part`` now."""
 
@@ -277,6 +284,7 @@ Event: TypeAlias = (
     | Merged
     | Refused
     | Postponed
+    | Crowded
     | Parted
     | Suspended
     | Released

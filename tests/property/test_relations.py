@@ -5,6 +5,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from schemas import topics
 from schemas.identity_rules import IdentityRules
@@ -109,6 +110,10 @@ def test_a_referral_is_directed_and_found_by_a_referrer_who_comes_later() -> Non
     assert (back["direction"], back["customer"]) == ("in", node_of(ONE))
 
 
+def crowded() -> float:
+    return REGISTRY.get_sample_value("sada_identity_events_total", {"event": "crowded"}) or 0.0
+
+
 def test_who_names_its_own_card_refers_nobody() -> None:
     card = ("loyalty_id", "card")
     cluster = settled((ONE, {"referrer": "card"}), (card, {"vip": "no"}), (card, {"referrer": "card"}))
@@ -118,7 +123,9 @@ def test_who_names_its_own_card_refers_nobody() -> None:
 
 def test_a_dormitory_is_crowded_and_remembers_nobody() -> None:
     people = [("user_id", f"u{number}") for number in range(40)]
+    before = crowded()
     cluster = settled(*((name, at("Karimi", "A")) for name in people))
+    assert crowded() - before == 1, "operators see it"
     (group,) = [record for record in cluster.records().values() if isinstance(record, Group)]
     assert group.crowded
     assert not group.members

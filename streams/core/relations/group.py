@@ -7,7 +7,7 @@ stands before it, and a *leave* can never overtake the *enter*.
 What a group tells may be overtaken on its way along the pointers; versions put it right.
 """
 
-from streams.core.links import Message, Rule, Step, Void
+from streams.core.links import Crowded, Message, Rule, Step, Void
 from streams.core.relations.messages import Ask, Belong, Place, Release, Told
 from streams.core.state import Grant, Group, Mate, NodeRecord
 from streams.core.turn import ProtocolError
@@ -66,7 +66,8 @@ def _belong(group: Group, here: bytes, belong: Belong) -> Step:
     else:
         members[node] = Mate(belong.root, belong.refers)
     group.version += 1
-    return Step(group, _tell(group, here))
+    news = _tell(group, here)
+    return Step(group, news, (Crowded(here, group.kind),) if group.crowded else ())
 
 
 def _tell(group: Group, here: bytes) -> tuple[Message, ...]:

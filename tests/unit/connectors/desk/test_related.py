@@ -26,6 +26,7 @@ def relation(**other: Any) -> dict[str, Any]:
 def test_each_kind_has_its_words(given: dict[str, Any], label: str) -> None:
     found = line(relation(**given), "Sara", Locale("en", ZoneInfo("UTC"), 1_790_000_000_000))
     assert (found.label, found.hex, found.name) == (label, "ab" * 16, "Sara")
+    assert found.evidence.startswith("\u2068CRM\u2069 · ")
 
 
 def test_a_crowded_group_names_nobody() -> None:
