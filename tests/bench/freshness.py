@@ -23,8 +23,8 @@ from tests.bench.traffic import Sent, named
 # Probes of the latency: enough for a p99.
 PROBES = 500
 PROBES_PER_S = 20.0
-# The worker imports River once it has recovered, which takes half of these.
-WARM_S = 20.0
+# The worker imports River once it has recovered, and works off what came meanwhile.
+WARM_S = 60.0
 LOOK_S = 0.002
 # A profile that is not in Redis after so long is lost.
 LOST_S = 30.0
