@@ -133,8 +133,8 @@ def _households(world: World, truth: Truth, verdict: Verdict) -> None:
     misplaced, missing = [], []
     for shared, story in truth.households.items():
         found = customers[shared]
-        if truth.ties.isdisjoint(story.ties) and not truth.signals[shared]:
-            continue  # the load ended before
+        if not truth.signals[shared] and not any(shared in each for each in truth.ties.intersection(story.ties)):
+            continue  # the load ended before anybody named it, be it that its people were heard of
         if len(found) != 1 or not found[0] <= story.names:
             misplaced.append(f"{shared} is in {len(found)} customers, among others")
         verdict.broken_limits += any(sum(kind == "user_id" for kind, _ in each) > 1 for each in found)

@@ -124,6 +124,20 @@ def test_a_right_world_is_right(truth: Truth, right: World) -> None:
     assert (len(truth.households) > 1, truth.links > 500, len(right.profiles) > 50) == (True, True, True)
 
 
+def test_a_tablet_that_nobody_has_named_yet_is_not_missed() -> None:
+    """The load may end when a household's people were heard of, and what they share was not."""
+    book, truth = load.Book(), Truth()
+    for record in load.signals(book, seed=7, start_ms=0, crowd=CROWD):
+        truth.accept(record)
+        truth.households = book.households()
+        begun = {shared for shared, each in truth.households.items() if not truth.ties.isdisjoint(each.ties)}
+        named = {name for tie in truth.ties for name in tie} | truth.signals.keys()
+        if begun - named:
+            break
+    verdict = verify(world_of(truth), truth)
+    assert (verdict.household_differences, verdict.identity_differences, verdict.lost) == (0, 0, 0), verdict.notes
+
+
 def lose_a_link(world: World) -> None:
     """A member is a customer of its own, everywhere in the same way."""
     customer = largest(world)
