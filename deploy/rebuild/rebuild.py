@@ -249,11 +249,11 @@ class Rebuild:
         """
         old, new = self.settings_of(self.table.of(known.before)), self.settings_of(known)
         reasons = differences(old.identity_rules(), new.identity_rules())
-        for left in reversed(range(_LOOKS)):
+        for _ in range(_LOOKS):
             before = self._customers(old)
             self._catch_up(new, copier)
             diff = compare(before, self._customers(new), reasons)
-            if not diff.withdrawals_lost or not left:
+            if not diff.withdrawals_lost:
                 break
         return diff
 

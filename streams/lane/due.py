@@ -64,17 +64,11 @@ def noted(
     for key, value, said in zip(keys, values, headers, strict=True):
         if value is None:
             due[key] = None
-        elif said and said[0][0] == _HEADER:  # as the lane writes it: nothing else beside
-            raw = said[0][1]
-            due[key] = from_bytes(raw) if raw else None
+            continue
+        for name, raw in said or ():
+            if name == _HEADER:
+                due[key] = from_bytes(raw) if raw else None
+                break
         else:
-            _note(due, key, said or ())
+            due.pop(key, None)
     return due
-
-
-def _note(due: dict[bytes, int | None], key: bytes, said: Sequence[tuple[str, bytes | None]]) -> None:
-    for name, raw in said:
-        if name == _HEADER:
-            due[key] = from_bytes(raw) if raw else None
-            return
-    due.pop(key, None)

@@ -55,10 +55,8 @@ class Slabs:
             self._used[size] += 1
             if number // _PER_PIECE[size] == len(self._pieces[size]):
                 self._pieces[size].append(bytearray(_PIECE))
-        # As ``_find``, without a call: recovery comes by here for every customer.
-        piece, within = divmod(number, _PER_PIECE[size])
-        at = within * size * _STEP
-        self._pieces[size][piece][at : at + length] = value
+        piece, at = self._find(size, number)
+        piece[at : at + length] = value
         return Place(size, number, length)
 
     def get(self, place: Place) -> bytes:

@@ -3,7 +3,7 @@
 A rule whose breach nothing notices is either not needed or not tested.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -56,13 +56,13 @@ PARTS = (absorb, claims, cuts, erasure, found, handshake, identity, kept, links,
 WORLDS = 2_500
 
 
-def replaced(module: object, name: str, make: Callable[[Any], Any]) -> Mutation:
-    """Return a mutation that replaces a function by what ``make`` makes of it, wherever it is named."""
+def replaced(module: object, name: str, make: Callable[[Any], Any], *, parts: Sequence[object] = PARTS) -> Mutation:
+    """Return a mutation that replaces a function by what ``make`` makes of it, wherever ``parts`` name it."""
 
     def mutate(monkeypatch: pytest.MonkeyPatch) -> None:
         original = getattr(module, name)
         changed = make(original)
-        for part in PARTS:
+        for part in parts:
             if getattr(part, name, None) is original:
                 monkeypatch.setattr(part, name, changed)
         for body, handler in identity._HANDLERS.items():

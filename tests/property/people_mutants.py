@@ -5,6 +5,7 @@ As ``identity_mutants``. A property is an example of the tests beside this file,
 
 import random
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,12 +17,12 @@ from streams.core.near import carding, likeness, pairs
 from streams.core.relations import declared, group, places, related
 from streams.core.state import Group
 from streams.core.turn import ProtocolError
+from tests.property import identity_mutants, test_relations
 from tests.property import test_household_caps as caps
 from tests.property import test_near_matches as matches
-from tests.property import test_relations
+from tests.property.identity_mutants import Mutation
 from tests.property.relations_world import at
 
-Mutation = Callable[[pytest.MonkeyPatch], None]
 Property = Callable[[], None]
 
 MODULES = (
@@ -39,20 +40,7 @@ class Broken(NamedTuple):
     noticed_by: Property
 
 
-def replaced(module: object, name: str, make: Callable[[Any], Any]) -> Mutation:
-    """Return a mutation that replaces a function by what ``make`` makes of it, wherever it is named."""
-
-    def mutate(monkeypatch: pytest.MonkeyPatch) -> None:
-        original = getattr(module, name)
-        changed = make(original)
-        for part in MODULES:
-            if getattr(part, name, None) is original:
-                monkeypatch.setattr(part, name, changed)
-        for body, handler in identity._HANDLERS.items():
-            if handler is original:
-                monkeypatch.setitem(identity._HANDLERS, body, changed)
-
-    return mutate
+replaced = partial(identity_mutants.replaced, parts=MODULES)
 
 
 def constant(module: object, name: str, value: object) -> Mutation:

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from deploy.local import command, preflight, up
 from deploy.local.processes import StackError
 from deploy.local.topology import PortClaims, Row
 from deploy.local.up import Options, prepare
+from tests.peers.waiting import await_that
 
 PROGRAM = Path(__file__).with_name("small_stack.py")
 CLI = Typer()
@@ -76,13 +76,6 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     yield begin
     for stack in started:
         stack.end()
-
-
-def await_that(holds: Callable[[], bool], *, within_s: float = 20) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def small_stack() -> Any:

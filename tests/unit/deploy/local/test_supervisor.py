@@ -11,6 +11,7 @@ import pytest
 
 from deploy.local.processes import ProcessSpec, StackError
 from deploy.local.supervisor import Patience, State, Supervisor, held_in
+from tests.peers.waiting import await_that
 
 IMPATIENT = Patience(
     first_delay_s=0.02,
@@ -62,13 +63,6 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
-
-
-def await_that(holds: Callable[[], bool], *, within_s: float = 20) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_child_that_dies_comes_back(stage: Stage) -> None:
