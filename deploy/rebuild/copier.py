@@ -118,6 +118,14 @@ class Copier:
         """Return up to where may be copied, as far as is known."""
         return {place: queue.until for place, queue in self._queues.items() if queue.until is not None}
 
+    def look(self) -> dict[Place, int]:
+        """Look up how far the old generation's workers are, and return up to where may be copied."""
+        if self._asked_s < float("inf"):  # else it is drained, and ends where it was told to
+            self._asked_s = time.monotonic()
+            for place, offset in self._log.taken(self.bounds()).items():
+                self._allow(place, self._queues[place], offset)
+        return self.bounds()
+
     def left(self, until: dict[Place, int]) -> int:
         """Return how many records before these places are not copied, at most."""
         return lag(until, {place: q.waiting[0].offset if q.waiting else q.next for place, q in self._queues.items()})
@@ -141,10 +149,7 @@ class Copier:
     def turn(self) -> int:
         """Copy what there is, at most some thousand records; return how many were."""
         if time.monotonic() - self._asked_s > _ASK_EVERY_S:
-            self._asked_s = time.monotonic()
-            bounded = [place for place, queue in self._queues.items() if queue.until is not None]
-            for place, offset in self._log.taken(bounded).items():
-                self._allow(place, self._queues[place], offset)
+            self.look()
         self._fetch()
         told: list[tuple[Lay, Told | None]] = []
         while len(told) < CHUNK and (lay := self._next()) is not None:

@@ -8,6 +8,7 @@ from confluent_kafka import (
     Consumer,
     ConsumerGroupState,
     ConsumerGroupTopicPartitions,
+    IsolationLevel,
     KafkaError,
     KafkaException,
     Producer,
@@ -51,8 +52,8 @@ class Log:
         self._replay = codec_of("replay")
         self._group = settings.topic_prefix + settings.app
 
-    def ends(self, places: Iterable[Place], *, first: bool = False) -> dict[Place, int]:
-        """Return the end of each place, or its beginning.
+    def ends(self, places: Iterable[Place], *, first: bool = False, readable: bool = False) -> dict[Place, int]:
+        """Return the end of each place, or its beginning; ``readable``: up to where no transaction is open.
 
         Raises
         ------
@@ -60,10 +61,11 @@ class Log:
             when brokers do not say; while a partition gets another leader they are asked again
         """
         spec = OffsetSpec.earliest() if first else OffsetSpec.latest()
+        level = IsolationLevel.READ_COMMITTED if readable else IsolationLevel.READ_UNCOMMITTED
         wanted = {TopicPartition(*place): spec for place in places}
         until_s = time.monotonic() + _TIMEOUT_S
         while True:
-            asked = self.admin.list_offsets(wanted, request_timeout=_TIMEOUT_S)
+            asked = self.admin.list_offsets(wanted, request_timeout=_TIMEOUT_S, isolation_level=level)
             try:
                 return {(place.topic, place.partition): found.result().offset for place, found in asked.items()}
             except KafkaException as exc:
@@ -72,10 +74,27 @@ class Log:
             time.sleep(_LOOK_EVERY_S)
 
     def taken(self, places: Iterable[Place]) -> dict[Place, int]:
-        """Return up to which offset the workers have taken each place in, as far as they have said; 0 where never."""
+        """Return up to which offset the workers have taken each place in, as far as they have said; 0 where never.
+
+        A transaction ends in one topic before it ends in another: whoever has read what came of a record is told here
+        that the record was taken in.
+
+        Raises
+        ------
+        RebuildError
+            when a transaction does not end
+        """
         asked = [ConsumerGroupTopicPartitions(self._group, [TopicPartition(*place) for place in places])]
-        (future,) = self.admin.list_consumer_group_offsets(asked).values()
-        return {(found.topic, found.partition): max(0, found.offset) for found in future.result().topic_partitions}
+        until_s = time.monotonic() + ANSWER_S
+        while True:
+            (future,) = self.admin.list_consumer_group_offsets(asked, require_stable=True).values()
+            found = future.result().topic_partitions
+            errors = [place.error for place in found if place.error is not None]
+            if not errors:
+                return {(place.topic, place.partition): max(0, place.offset) for place in found}
+            if time.monotonic() > until_s:
+                raise RebuildError(f"no positions of {self._group}: {errors[0].str()}. Run it again: it goes on.")
+            time.sleep(_LOOK_EVERY_S)
 
     def places(self, settings: Settings, *names: str) -> list[Place]:
         """Return all partitions of a generation's topics."""
@@ -87,10 +106,8 @@ class Log:
         What was committed is looked up before the ends: when they agree, nothing was under way in between.
         """
         places = self.places(settings, *names)
-        taken, ends = self.taken(places), self.ends(places)
-        behind = [TopicPartition(*place, taken[place]) for place, end in ends.items() if end > taken[place]]
-        # What is left may be transactions' marks only, which nobody is given.
-        return not behind or not any(True for _ in read(self.settings.kafka, behind))
+        taken = self.taken(places)
+        return not self._left(taken, self.ends(places))
 
     def wait_taken(self, settings: Settings, *names: str) -> None:
         """Wait until a generation has taken in what lies in its topics now, whatever comes after it.
@@ -102,18 +119,38 @@ class Log:
         """
         ends = self.ends(self.places(settings, *names))
         deadline = time.monotonic() + ANSWER_S
-        while True:
-            taken = self.taken(ends)
-            behind = [TopicPartition(*place, taken[place]) for place, end in ends.items() if end > taken[place]]
-            # What is left may be transactions' marks only, which nobody is given.
-            if not behind or not any(True for _ in read(self.settings.kafka, behind)):
-                return
+        while self._left(self.taken(ends), ends):
             if time.monotonic() > deadline:
                 raise RebuildError(
                     f"{settings.generation} has not taken in {', '.join(names)} within {ANSWER_S:.0f} s: do its "
                     "workers run? Start `sada worker`, then run this again: it goes on."
                 )
             time.sleep(_LOOK_EVERY_S)
+
+    def wait_readable(self, settings: Settings, name: str) -> None:
+        """Wait until all that was written to a generation's topic by now can be read.
+
+        Raises
+        ------
+        RebuildError
+            when a transaction does not end
+        """
+        ends = self.ends(self.places(settings, name))
+        until_s = time.monotonic() + ANSWER_S
+        while lag(ends, self.ends(ends, readable=True)):
+            if time.monotonic() > until_s:
+                raise RebuildError(f"a transaction in {settings.topic(name)} does not end. Run it again: it goes on.")
+            time.sleep(_LOOK_EVERY_S)
+
+    def _left(self, taken: Mapping[Place, int], ends: Mapping[Place, int]) -> bool:
+        """Say whether something before these ends was not taken in: a record, or a transaction that has not ended."""
+        behind = {place: end for place, end in ends.items() if end > taken[place]}
+        if not behind:
+            return False
+        if lag(behind, self.ends(behind, readable=True)):
+            return True
+        # What is left may be transactions' marks only, which nobody is given.
+        return any(True for _ in read(self.settings.kafka, [TopicPartition(*place, taken[place]) for place in behind]))
 
     def wait_dry(self, settings: Settings, *names: str) -> None:
         """Wait until nothing is under way in a generation's topics to which nobody but itself writes any more.

@@ -184,7 +184,7 @@ class Rebuild:
 
     def _catch_up(self, new: Settings, copier: Copier) -> None:
         """Go on until the new generation has taken in all that the old one has by now, whatever comes meanwhile."""
-        now = copier.bounds()
+        now = copier.look()
         while copier.left(now):
             copier.turn()
         self.log.wait_taken(new, REPLAY)
@@ -249,15 +249,19 @@ class Rebuild:
         """
         old, new = self.settings_of(self.table.of(known.before)), self.settings_of(known)
         reasons = differences(old.identity_rules(), new.identity_rules())
+        lost: set[tuple[str, str, str]] | None = None
         for _ in range(_LOOKS):
             before = self._customers(old)
             self._catch_up(new, copier)
             diff = compare(before, self._customers(new), reasons)
-            if not diff.withdrawals_lost:
+            lost = {each for each in diff.withdrawals_lost if lost is None or each in lost}
+            if not lost:
                 break
+        diff.withdrawals_lost = sorted(lost or ())
         return diff
 
     def _customers(self, settings: Settings) -> Customers:
+        self.log.wait_readable(settings, PROFILES)
         return customers_of(self.profiles(settings))
 
     def profiles(self, settings: Settings) -> Iterator[dict[str, Any]]:

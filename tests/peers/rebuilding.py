@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from confluent_kafka import Producer
+from pydantic import SecretStr
 
 from deploy.local.running import read_topic
 from schemas.generations import Table
@@ -66,7 +67,8 @@ class System:
         self.kafka, self.prefix, self.folder = kafka, prefix, folder
         more = {"SADA_PARTITIONS": str(partitions), "SADA_TICK_S": "0.2", "SADA_INBOX_SECRET": NODE_KEY}
         self.env = environment(kafka, redis_url, prefix, folder, **more)
-        self.settings = Settings(kafka=kafka, topic_prefix=prefix, partitions=partitions)
+        secret = SecretStr(NODE_KEY)
+        self.settings = Settings(kafka=kafka, topic_prefix=prefix, partitions=partitions, node_key=secret)
 
     def start(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
         """Start `sada rebuild`; what it says is in ``said(name)``."""
