@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from deploy.local.preflight import owner
@@ -211,7 +218,7 @@ def lag_of(kafka: str, group: str = "sada", *, besides: Sequence[str] = ()) -> i
     """Return how many records the workers have not committed yet; ticks, which never end, and ``besides`` left out.
 
     The end of a topic that transactions write is a commit marker, not a record: what lies behind the committed
-    offset is read and counted.
+    offset is read and counted. So is what an open transaction has written, which cannot be read yet.
     """
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 2})
     (future,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
@@ -220,13 +227,18 @@ def lag_of(kafka: str, group: str = "sada", *, besides: Sequence[str] = ()) -> i
     ends = admin.list_offsets({TopicPartition(p.topic, p.partition): OffsetSpec.latest() for p in committed})
     reached = {(p.topic, p.partition): max(0, p.offset) for p in committed}
     behind = []
-    gap = 0
+    gap: int = 0
     for place, end in ends.items():
         offset = reached[place.topic, place.partition]
         if end.result().offset > offset:
             behind.append(TopicPartition(place.topic, place.partition, offset))
             gap += end.result().offset - offset
-    return gap if gap > _FAR else sum(1 for _ in read(kafka, behind))
+    if not behind or gap > _FAR:
+        return gap
+    latest = {TopicPartition(place.topic, place.partition): OffsetSpec.latest() for place in behind}
+    readable = admin.list_offsets(latest, isolation_level=IsolationLevel.READ_COMMITTED)
+    opened: int = sum(max(0, ends[place].result().offset - end.result().offset) for place, end in readable.items())
+    return opened + sum(1 for _ in read(kafka, behind))
 
 
 def written_to(kafka: str) -> int:
