@@ -94,9 +94,10 @@ class Materialiser:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
-                # While profiles come, each commit of a worker would end a fetch: gathered, there are at most ten a
-                # second, and a page is a tenth of a second older at worst.
-                "fetch.wait.max.ms": 100,
+                # While profiles come, each commit of a worker would end a fetch: gathered, there are at most fifty a
+                # second, and a page is a fiftieth of a second older at worst. With a tenth, half of a quiet system's
+                # time from signal to page was this wait (p50 97 ms instead of 59).
+                "fetch.wait.max.ms": 20,
                 "fetch.min.bytes": GATHER_BYTES,
                 "error_cb": _report,
             }

@@ -66,7 +66,6 @@ def traffic(
     waves: int = WAVES,
     seed: int = 1,
     first: int = 0,
-    within: tuple[int, int] | None = None,
 ) -> list[Sent]:
     """Return the signals of so many customers in the order of time, encoded and keyed by their strongest node.
 
@@ -74,7 +73,6 @@ def traffic(
     ----------
     start_ms : when the first wave begins
     first : number of the first customer: other numbers are other people
-    within : only those from one time on and before another, epoch ms
     """
     rnd = random.Random(seed)
     namer, encode = Namer(hasher, "DE"), codec_of("signal").encode
@@ -85,8 +83,6 @@ def traffic(
         for channel in rnd.choices(list(CHANNELS), list(CHANNELS.values()))
         for step, at_ms in enumerate(_times(rnd, start_ms + wave * WAVE_EVERY_MS, per_customer // waves))
     ]
-    if within is not None:
-        visits = [visit for visit in visits if within[0] <= visit[0] < within[1]]
     visits.sort()
     sent = []
     for at_ms, customer, channel, name, step in visits:
@@ -94,23 +90,6 @@ def traffic(
         topic = topic_of(channel)
         sent.append(Sent(topic, namer.name(signal, topic).node, encode(signal), at_ms))
     return sent
-
-
-def steady(per_s: float, start_ms: int, end_ms: int, *, hasher: Hasher, seed: int, first: int) -> list[Sent]:
-    """Return what so many signals a second are between two times: a part of a wave's middle, most of it one of each."""
-    each = 4
-    people = round(per_s / each * WAVE_MS / 1000)
-    began_ms = end_ms - WAVE_MS  # visits last some five minutes: those that began before go on
-    return traffic(
-        people,
-        start_ms=began_ms,
-        hasher=hasher,
-        per_customer=each,
-        waves=1,
-        seed=seed,
-        first=first,
-        within=(start_ms, end_ms),
-    )
 
 
 def named(customer: int, identifiers: dict[str, str], *, name: str, at_ms: int, channel: str = "app") -> Sent:
