@@ -1,4 +1,4 @@
-"""The privacy API: a person is forgotten, or gets what is held on it. For keys with the right *privacy* alone."""
+"""The privacy API: a person is forgotten; exports.py gives what is held. For keys with the right *privacy* alone."""
 
 import time
 import uuid
@@ -15,7 +15,6 @@ from connectors.gateway.keys import Key
 from connectors.gateway.producer import Outgoing, SignalProducer, UnavailableError
 from connectors.gateway.refusal import JSON_TYPE, Refusal, unavailable
 from connectors.operate.rulings import ERASE, Ruling, RulingError, to_kafka
-from connectors.privacy.export import of_view
 from connectors.privacy.places import told
 from schemas.codecs import Codecs
 
@@ -51,12 +50,11 @@ class Privacy:
         """Add the paths."""
         app.router.add_post("/v1/privacy/erasures", self._erase)
         app.router.add_get("/v1/privacy/erasures/{id}", self._status)
-        app.router.add_post("/v1/privacy/exports", self._export)
 
     async def _erase(self, request: web.Request) -> web.Response:
         """Take an erasure: 202 when Kafka has it; what comes of it is told at ``status``."""
-        key = self._passed(request)
-        body = _object(await read(request), {"identifier", "reason"})
+        key = passed(self._access, request)
+        body = body_of(await read(request), {"identifier", "reason"})
         node = self._lookup.named(body.get("identifier"), "identifier")
         reason = body.get("reason")
         now_ms = time.time_ns() // 1_000_000
@@ -78,33 +76,42 @@ class Privacy:
 
     async def _status(self, request: web.Request) -> web.Response:
         """Tell what came of an erasure, and what is left where until when."""
-        self._passed(request)
+        passed(self._access, request)
         id_ = request.match_info["id"]
         if len(id_) != _ID or not id_.isalnum() or not id_.isascii():
             raise Refusal(400, "bad-ruling-id", f"an erasure's id has {_ID} letters and digits")
         found = (await self._lookup.rulings([id_])).get(id_)
         if found is None or found.get("kind", ERASE) != ERASE:
             raise Refusal(404, "not-found", "no erasure of the last thirteen months has this id")
-        return _shown({"id": id_, **found, "places": told(self._kept_ms, found.get("at_ms", 0))})
-
-    async def _export(self, request: web.Request) -> web.Response:
-        """Return what the view holds on a person; the doors read no topics, `sada privacy export` does."""
-        key = self._passed(request)
-        body = _object(await read(request), {"identifier"})
-        profile = await self._lookup.by_node(self._lookup.named(body.get("identifier"), "identifier"))
-        if profile is None:
-            raise Refusal(404, "not-found", "no customer is known by this")
-        _log.info("export given", by=key.name)
-        return _shown(of_view(profile, at_ms=time.time_ns() // 1_000_000))
-
-    def _passed(self, request: web.Request) -> Key:
-        self._access.check_address(self._access.address(request))
-        key = self._access.passed(self._access.key_of(request), "privacy", request)
-        self._access.check_events(key, 1)
-        return key
+        return shown({"id": id_, **found, "places": told(self._kept_ms, found.get("at_ms", 0))})
 
 
-def _object(raw: bytes, fields: set[str]) -> dict[str, Any]:
+def passed(access: Access, request: web.Request) -> Key:
+    """Return the key of a request, which has the right.
+
+    Raises
+    ------
+    Refusal
+        401, 403 or 429
+    """
+    access.check_address(access.address(request))
+    key = access.passed(access.key_of(request), "privacy", request)
+    access.check_events(key, 1)
+    return key
+
+
+def body_of(raw: bytes, fields: set[str]) -> dict[str, Any]:
+    """Return the object that a body is.
+
+    Parameters
+    ----------
+    fields : all that it may have
+
+    Raises
+    ------
+    Refusal
+        400 or 413
+    """
     if len(raw) > MAX_BODY:
         raise too_large(f"the body has {len(raw)} bytes; at most {MAX_BODY} are taken")
     body = parsed(raw)
@@ -116,5 +123,6 @@ def _object(raw: bytes, fields: set[str]) -> dict[str, Any]:
     return body
 
 
-def _shown(body: dict[str, Any]) -> web.Response:
+def shown(body: dict[str, Any]) -> web.Response:
+    """Return 200 with a body that nobody keeps."""
     return web.Response(body=orjson.dumps(body), content_type=JSON_TYPE, headers={"Cache-Control": "no-store"})

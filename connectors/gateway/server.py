@@ -16,6 +16,7 @@ from connectors.gateway.access import Access
 from connectors.gateway.app import Doors, build
 from connectors.gateway.collect import Collector
 from connectors.gateway.customers import Customers, Lookup
+from connectors.gateway.exports import Exports
 from connectors.gateway.identity import Identity
 from connectors.gateway.keys import Key, KeyRing, hash_of, path_of
 from connectors.gateway.listening import Listening
@@ -25,6 +26,7 @@ from connectors.gateway.reviews import Queue, Reviews
 from connectors.gateway.stubs import Stubs
 from connectors.gateway.webhooks import Webhooks, load_sources
 from connectors.outbound.inbox_http import add_routes as add_inbox
+from connectors.privacy.jobs import JobKeys
 from connectors.serve.keys import ViewKeys
 from schemas.generations import Table
 from schemas.identifiers import Hasher
@@ -185,6 +187,7 @@ def _application(
     doors += [
         Identity(access, lookup, producer, codecs),
         Privacy(access, lookup, producer, codecs, settings.kept_ms()),
+        Exports(access, lookup, client, JobKeys(settings.topic_prefix), settings.secret("node_key")),
         Reviews(access, queue),
         ReviewPages(desk, queue),
         desk,

@@ -124,26 +124,15 @@ def _of_topics(profile: Mapping[str, Any], settings: "Settings") -> dict[str, li
     from rich.console import Console  # noqa: PLC0415 - `sada --help` must not wait for it
     from rich.progress import Progress  # noqa: PLC0415
 
-    from connectors.privacy.export import OF_TOPICS  # noqa: PLC0415
-    from connectors.privacy.scan import scan  # noqa: PLC0415
-    from connectors.privacy.theirs import Theirs  # noqa: PLC0415
-    from schemas.identifiers import Hasher  # noqa: PLC0415
+    from connectors.privacy.gather import of_topics  # noqa: PLC0415
 
-    theirs = Theirs(profile, settings.codecs(), Hasher(settings.secret("node_key")), settings.identity_rules())
-    pickers = {settings.topic(name): row for name, row in theirs.topics.items()}
-    found: dict[str, list[dict[str, Any]]] = {section: [] for section in OF_TOPICS}
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("reading topics", total=None)
 
         def passed(done: int, of: int) -> None:
             progress.update(bar, completed=done, total=of)
 
-        for topic, raw in scan(settings.librdkafka(), list(pickers), passed):
-            section, pick = pickers[topic]
-            record = pick(raw)
-            if record is not None:
-                found[section].append(record)
-    return found
+        return of_topics(profile, settings, passed)
 
 
 def _will_go(profile: Mapping[str, Any] | None, *, show: bool) -> list[str]:

@@ -11,18 +11,6 @@ FORM: Final = "sada-export-1"
 OF_TOPICS: Final = ("signals", "decisions", "actions", "dead_letters")
 
 
-def of_view(profile: Mapping[str, Any], *, at_ms: int) -> dict[str, Any]:
-    """Return what the golden record holds; ``not_included`` names the sections that lie in topics.
-
-    Parameters
-    ----------
-    profile : as the view holds it
-    at_ms : when the export is made, wall clock, epoch ms
-    """
-    document = _head(profile, at_ms)
-    return document | {"not_included": list(OF_TOPICS)}
-
-
 def whole(
     profile: Mapping[str, Any], found: Mapping[str, Iterable[Mapping[str, Any]]], *, at_ms: int
 ) -> dict[str, Any]:
@@ -30,12 +18,14 @@ def whole(
 
     Parameters
     ----------
+    profile : as the view holds it
     found : by section of OF_TOPICS: the person's records, decoded
+    at_ms : when the export is made, wall clock, epoch ms
     """
     document = _head(profile, at_ms)
     for section in OF_TOPICS:
         document[section] = [_readable(record) for record in found.get(section, ())]
-    return document | {"not_included": []}
+    return document
 
 
 def _head(profile: Mapping[str, Any], at_ms: int) -> dict[str, Any]:

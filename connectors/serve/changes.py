@@ -2,13 +2,14 @@
 
 Of profiles and identities only the last record of a key counts, so only it is decoded. Of rulings and merges each
 counts, and each that has to do with a ruling is a field of that ruling's hash. An erasure takes along what else Redis
-holds of the customer: the messages that wait in its inboxes.
+holds of the customer: the messages that wait in its inboxes, and an export that waits to be fetched.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from connectors.outbound.inbox import CHANNELS, keys_of
+from connectors.privacy.jobs import JobKeys
 from connectors.serve.keys import RULING, ViewKeys, outcome_field, profile_json, record_json
 from schemas.identifiers import NODE_BYTES
 from schemas.topics import IDENTITIES, MATCHES, MERGES, PROFILES, RULINGS
@@ -102,9 +103,11 @@ def _merge(keys: ViewKeys, _: bytes, value: bytes | None, decode: Decode) -> lis
 
 def _forgotten(keys: ViewKeys, merge: Mapping[str, Any]) -> Iterator[Change]:
     """Yield what an erasure leaves of a customer: marks on its nodes, each of which may have had an inbox once."""
+    exports = JobKeys(keys.prefix)
     for node in merge["nodes"]:
         yield Change(keys.erased(node), merge["ruling"].encode())
         yield Change(keys.alike(node.hex()), GONE)
+        yield from (Change(key, GONE) for key in (exports.job(node), exports.made(node)))
         for channel in CHANNELS:
             yield from (Change(key, GONE) for key in keys_of(keys.prefix, channel, node.hex()))
 

@@ -5,7 +5,10 @@ import threading
 import time
 
 import redis
+import structlog
 
+from connectors.privacy.exporter import Exporter
+from connectors.privacy.jobs import JobKeys, Jobs
 from connectors.serve.keys import ViewKeys
 from connectors.serve.materialiser import Materialiser
 from connectors.serve.metrics import REDIS_UP
@@ -13,6 +16,8 @@ from schemas.topics import FIRST
 from streams import metrics
 from streams.generations import Follower, Renewal, hosted
 from streams.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 # A loop that has not turned for so long, in seconds, is stuck: a look lasts 0.1 s, Redis's time limit is 2 s.
 STUCK_AFTER_S = 30.0
@@ -48,6 +53,7 @@ def main(settings: Settings) -> None:
 
     metrics.serve_in_thread(settings.metrics_port, live=live, ready=ready, host=settings.metrics_host)
     REDIS_UP.set(1)
+    exporter = _exporter(settings, ended)
     with Follower(settings, renewal.on_table):
         others = [threading.Thread(target=_serve, args=(other, ended), daemon=True) for other in workers[1:]]
         for other in others:
@@ -55,6 +61,8 @@ def main(settings: Settings) -> None:
         _serve(worker, ended)
         for other in others:
             other.join()
+    if exporter is not None:
+        exporter.join()
     renewal.renew()
 
 
@@ -68,6 +76,22 @@ def _serve(worker: Materialiser, ended: threading.Event) -> None:
         ended.set()
 
 
+def _exporter(settings: Settings, ended: threading.Event) -> Exporter | None:
+    """Start what has exports made; they need the node key, to know whom a signal names."""
+    if settings.node_key is None:
+        _log.warning("exports that the API is asked for wait in vain: SADA_NODE_KEY is not set")
+        return None
+    exporter = Exporter(Jobs(_redis(settings), JobKeys(settings.topic_prefix)), ended)
+    exporter.start()
+    return exporter
+
+
+def _redis(settings: Settings) -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.redis.get_secret_value(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+    )
+
+
 def _materialiser(settings: Settings) -> Materialiser:
     """Return what fills the view of a generation: each has a view and a group of its own."""
     own = "" if settings.generation == FIRST else f".{settings.generation}"
@@ -75,8 +99,6 @@ def _materialiser(settings: Settings) -> Materialiser:
         settings.librdkafka(),
         group=f"{settings.topic_prefix}{settings.app}.serve{own}",
         codecs=settings.codecs(),
-        client=redis.Redis.from_url(
-            settings.redis.get_secret_value(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-        ),
+        client=_redis(settings),
         keys=ViewKeys(settings.view_prefix, settings.topic_prefix),
     )

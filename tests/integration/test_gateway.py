@@ -293,6 +293,7 @@ ENDPOINTS = {
     "erase": ("POST", "/v1/privacy/erasures"),
     "erasure": ("GET", f"/v1/privacy/erasures/{'0' * 32}"),
     "export": ("POST", "/v1/privacy/exports"),
+    "exported": ("GET", f"/v1/privacy/exports/{'0' * 32}.{'0' * 64}"),
 }
 _LOOKS = {"lookup", "lookup by id", "identity", "identity by id", "explain"}
 RIGHTS = {
@@ -300,7 +301,7 @@ RIGHTS = {
     "read": _LOOKS,
     "agent": _LOOKS | {"ruling"},
     "operator": _LOOKS | {"ruling", "rule"},
-    "privacy": {"erase", "erasure", "export"},
+    "privacy": {"erase", "erasure", "export", "exported"},
 }
 
 

@@ -105,20 +105,6 @@ def test_an_operator_of_identity_cannot_erase(people: People) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "bad-kind")
 
 
-def test_an_export_holds_the_golden_record_whole(people: People) -> None:
-    """Nothing masked, times for people, and what only the topics hold is named."""
-    people.show()
-    answer = people.door.post("/v1/privacy/exports", {"identifier": EMAIL}, key="privacy")
-    assert answer.status_code == 200
-    assert answer.headers["Cache-Control"] == "no-store"
-    document = answer.json()
-    assert document["identifiers"][0]["original"] == "Sara@Example.com"
-    assert document["profile"]["customer"] == people.view["customer"].hex()
-    assert document["not_included"] == ["signals", "decisions", "actions", "dead_letters"]
-    nobody = people.door.post("/v1/privacy/exports", {"identifier": {"kind": "user_id", "value": "x"}}, key="privacy")
-    assert nobody.status_code == 404
-
-
 def test_who_was_erased_is_gone_at_every_door(people: People) -> None:
     """410: not unknown, erased. By its identifiers and by its former id."""
     people.redis.delete(people.keys.profile(people.view["customer"]), people.keys.node(SARA))

@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
+from connectors.privacy.theirs import Theirs
 from deploy.kubernetes import topics
+from schemas.codecs import Codecs
+from schemas.identifiers import Hasher
+from schemas.identity_rules import IdentityRules
 from schemas.topics import TOPICS
 from streams.cli import COMMANDS
 from streams.settings import Settings
@@ -102,7 +106,7 @@ SECRETS = {
     "sada-gateway": {"SADA_NODE_KEY", "SADA_INBOX_SECRET", "SADA_REDIS"},
     "sada-worker": {"SADA_NODE_KEY", "SADA_SNAPSHOT_KEY", "SADA_SEAL_KEY"},
     "sada-deliver": {"SADA_INBOX_SECRET", "SADA_REDIS"},
-    "sada-serve": {"SADA_REDIS"},
+    "sada-serve": {"SADA_NODE_KEY", "SADA_REDIS"},
 }
 
 
@@ -195,6 +199,9 @@ def test_rights_suffice_for_the_loop() -> None:
     assert "signals.outcome" in rights("sada-deliver", "Write")
     assert "rulings" in rights("sada-gateway", "Write") & rights("sada-worker", "Read")
     assert {"profiles", "identities", "rulings", "merges"} <= rights("sada-serve", "Read")
+    nobody = {"members": [], "customer": "00" * 16}
+    exported = Theirs(nobody, Codecs(str), Hasher(b"k" * 32), IdentityRules()).topics
+    assert exported.keys() <= rights("sada-serve", "Read"), "an export reads them all"
     assert all("generations" in rights(name, "Read") for name in WORKLOADS)
     written_or_read = set.union(*(rights(name, "Write") | rights(name, "Read") for name in WORKLOADS))
     assert written_or_read == set(TOPICS)
