@@ -6,10 +6,12 @@
 ``Pexports``            zset  nodes whose export is to be made, by when it may be begun, epoch seconds
 ======================  ====  =====================================================================
 
-Who takes a job puts it off by a lease that is renewed while the work goes on: what a killed process has left is taken
-up by the next one as soon as the lease is over. An erasure deletes both keys, and what is made after it is not kept.
+Who takes a job owns it, and puts it off by a lease that is renewed while the work goes on: what a killed process has
+left is taken up by the next one as soon as the lease is over, and what the former owner still makes of it is not kept.
+Nor is what is made after an erasure, which deletes both keys, or after another request took this one's place.
 """
 
+import os
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -22,9 +24,10 @@ LEASE_S: Final = 30.0
 # Kafka may be restarting: another try after so long, in seconds, and so many in all.
 AGAIN_S: Final = 20.0
 TRIES: Final = 3
-# Sealed and squeezed, bytes: some hundred thousand signals of one person. A gateway opens it in its memory, where it is
-# ten times as much.
+# Sealed and squeezed, bytes. A gateway opens it in its memory, where it is ten times as much.
 MAX_BYTES: Final = 8 * 1024 * 1024
+# Records of one person as they lie in the topics, bytes: some hundred thousand. Decoded they take ten times as much.
+MAX_HELD_BYTES: Final = 48 * 1024 * 1024
 # Exports that may wait; each takes a minute a million signals, one after another.
 MOST_WAITING: Final = 100
 
@@ -36,10 +39,16 @@ local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 
 if #found > 0 then redis.call('ZADD', KEYS[1], ARGV[2], found[1]) end
 return found[1]
 """
-# Change a job that is still asked for: KEYS hash, zset, document; ARGV check, node, new score or '' when it is over,
-# the document or '', seconds that both last, then fields and values. Answers 0 when it was erased or asked for anew.
+# Own a job, and count that it was begun; nothing when nobody asks for it any more: KEYS hash, zset; ARGV owner, node.
+_OWN = """
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[2]) return 0 end
+redis.call('HSET', KEYS[1], 'owner', ARGV[1])
+return redis.call('HINCRBY', KEYS[1], 'tries', 1)
+"""
+# Change a job that is still one's own: KEYS hash, zset, document; ARGV owner, node, new score or '' when it is over,
+# the document or '', seconds that both last, then fields and values. Answers 0 when it is not.
 _CHANGE = """
-if redis.call('HGET', KEYS[1], 'check') ~= ARGV[1] then return 0 end
+if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 6))
 if ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[5]) end
 if ARGV[3] ~= '' then redis.call('ZADD', KEYS[2], 'XX', ARGV[3], ARGV[2]) return 1 end
@@ -58,6 +67,8 @@ class Job(NamedTuple):
     check : tells the key that opens it
     key : wrapped; empty once it is made or has failed
     state : waiting, running, made or failed
+    owner : who took it last
+    tries : how often it was begun
     reason : why it failed, for people; empty otherwise
     done, of : records read and to be read, as far as is known
     """
@@ -65,6 +76,7 @@ class Job(NamedTuple):
     check: str
     key: bytes
     state: str
+    owner: bytes
     tries: int
     reason: str
     done: int
@@ -80,6 +92,7 @@ def job_of(fields: Mapping[bytes, bytes]) -> Job | None:
         text["check"].decode(),
         text.get("key", b""),
         text["state"].decode(),
+        text.get("owner", b""),
         int(text.get("tries", b"0")),
         text.get("reason", b"").decode(),
         int(text.get("done", b"0")),
@@ -121,6 +134,7 @@ class Jobs:
         self._client = client
         self._keys = keys
         self._take = client.register_script(_TAKE)
+        self._own = client.register_script(_OWN)
         self._change = client.register_script(_CHANGE)
 
     def take(self, now_s: float) -> bytes | None:
@@ -129,10 +143,10 @@ class Jobs:
         if found is None:
             return None
         node = bytes.fromhex(found.decode())
-        if self.find(node) is None:  # nobody came for it in time, or it was erased
-            self._client.zrem(self._keys.waiting, found)
-            return None
-        return node
+        tries: Any = self._own(keys=[self._keys.job(node), self._keys.waiting], args=[os.urandom(16), found])
+        if tries > TRIES and (job := self.find(node)) is not None:
+            self.failed(node, job, f"{TRIES} times it was begun and never ended: is there too little memory?", now_s)
+        return node if 0 < tries <= TRIES else None
 
     def find(self, node: bytes) -> Job | None:
         """Return a job."""
@@ -140,7 +154,7 @@ class Jobs:
         return job_of(fields)
 
     def renew(self, node: bytes, job: Job, now_s: float, *, done: int = 0, of: int = 0) -> bool:
-        """Keep a job for another lease, and say how far it is; False when it is asked for no more."""
+        """Keep a job for another lease, and say how far it is; False when it is ours no more."""
         return self._set(node, job, now_s + LEASE_S, state=RUNNING, done=done, of=of)
 
     def made(self, node: bytes, job: Job, document: bytes) -> bool:
@@ -149,14 +163,12 @@ class Jobs:
 
     def failed(self, node: bytes, job: Job, reason: str, now_s: float, *, for_good: bool = False) -> bool:
         """Note that it was not made; it is tried again, unless it has been often enough or would fail again."""
-        tries = job.tries + 1
-        again = tries < TRIES and not for_good
+        again = job.tries < TRIES and not for_good
         return self._set(
             node,
             job,
             now_s + AGAIN_S if again else None,
             state=WAITING if again else FAILED,
-            tries=tries,
             reason=reason[:500],
         )
 
@@ -164,7 +176,7 @@ class Jobs:
         done: Any = self._change(
             keys=[self._keys.job(node), self._keys.waiting, self._keys.made(node)],
             args=[
-                *(job.check, node.hex(), "" if score is None else score, document, LASTS_S),
+                *(job.owner, node.hex(), "" if score is None else score, document, LASTS_S),
                 *(part for field in fields.items() for part in field),
             ],
         )

@@ -14,8 +14,8 @@ import redis
 
 from connectors.operate.session import AwayError, Session
 from connectors.privacy.export import whole
-from connectors.privacy.gather import of_topics
-from connectors.privacy.jobs import MAX_BYTES, Job, JobKeys, Jobs
+from connectors.privacy.gather import TooMuchError, of_topics
+from connectors.privacy.jobs import MAX_BYTES, MAX_HELD_BYTES, Job, JobKeys, Jobs
 from connectors.privacy.scan import SilentError
 from connectors.privacy.seal import sealed, wrapper
 from streams.settings import Settings, SettingsError
@@ -24,6 +24,7 @@ from streams.settings import Settings, SettingsError
 _NICE = 10
 _RENEW_EVERY_S = 2.0
 _NONCE_BYTES = 12
+_TOO_MUCH = "there is more than is kept for the API: an operator writes it with `sada privacy export`"
 
 
 class _GoneError(Exception):
@@ -63,14 +64,14 @@ def _document(settings: Settings, jobs: Jobs, node: bytes, job: Job) -> bytes:
     profile = session.profile(node)
     if profile is None:
         raise _HopelessError("nobody is known by this any more")
-    found = of_topics(profile, session.live, _renewing(jobs, node, job))
+    try:
+        found = of_topics(profile, session.live, _renewing(jobs, node, job), most_bytes=MAX_HELD_BYTES)
+    except TooMuchError:
+        raise _HopelessError(_TOO_MUCH) from None
     document = whole(profile, found, at_ms=time.time_ns() // 1_000_000)
     raw = sealed(orjson.dumps(document), key, node, os.urandom(_NONCE_BYTES))
     if len(raw) > MAX_BYTES:
-        raise _HopelessError(
-            f"the export has {len(raw) >> 20} MB, more than is kept for the API ({MAX_BYTES >> 20} MB): "
-            "an operator writes it with `sada privacy export`"
-        )
+        raise _HopelessError(_TOO_MUCH)
     return raw
 
 

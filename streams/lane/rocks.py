@@ -6,8 +6,9 @@ reads the changelog on from there. What is behind, not ours or too old is thrown
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,8 @@ _BLOOM_BITS = 10.0
 _BLOCK_BYTES = 16 << 10
 # 64: a file takes a descriptor and its reader's memory; a partition of a million customers' twelfth has some twenty.
 _OPEN_FILES = 64
+# 10,000 timers are read at once: of a million, no list as long lies beside them.
+_TIMERS_AT_ONCE = 10_000
 
 
 @lru_cache(maxsize=1)
@@ -151,12 +154,15 @@ class RocksStore:
         """Iterate over all keys of the job."""
         return ((key, value) for key, value in self._db.items() if not key.startswith(LANE_KEY_PREFIX))
 
-    def due(self) -> Iterator[tuple[bytes, int]]:
-        """Iterate over the timers, without a look at the values."""
-        for key, raw in self._db.items(from_key=DUE_PREFIX):
-            if not key.startswith(DUE_PREFIX):
-                return
-            yield key[len(DUE_PREFIX) :], from_bytes(raw)
+    def due(self) -> Iterator[Mapping[bytes, int]]:
+        """Iterate over the timers, some thousand at a time, without a look at the values."""
+        begin = len(DUE_PREFIX)
+        items = iter(self._db.items(from_key=DUE_PREFIX))
+        while chunk := list(islice(items, _TIMERS_AT_ONCE)):
+            if not chunk[-1][0].startswith(DUE_PREFIX):
+                chunk = [each for each in chunk if each[0].startswith(DUE_PREFIX)]
+                items = iter(())
+            yield {key[begin:]: from_bytes(raw) for key, raw in chunk}
 
     def __len__(self) -> int:
         estimate: int | None = self._db.property_int_value("rocksdb.estimate-num-keys")

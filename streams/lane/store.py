@@ -45,8 +45,8 @@ class Store(Protocol):
         """Iterate over all keys of the job; the lane's own are left out."""
         ...
 
-    def due(self) -> Iterator[tuple[bytes, int]]:
-        """Iterate over the timers that outlived the process, for a store that does."""
+    def due(self) -> Iterator[Mapping[bytes, int]]:
+        """Iterate over the timers that outlived the process, many at a time, for a store that does."""
         ...
 
     def __len__(self) -> int:
@@ -138,7 +138,7 @@ class MemoryStore:
         for key, kept, elsewhere in self._table.items() if self._table is not None else ():
             yield key, self._value(kept, elsewhere)
 
-    def due(self) -> Iterator[tuple[bytes, int]]:
+    def due(self) -> Iterator[Mapping[bytes, int]]:
         """Iterate over nothing: what was lost with the process comes from the changelog, timers too."""
         return iter(())
 

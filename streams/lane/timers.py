@@ -6,7 +6,8 @@ have begun are Python objects in a heap.
 
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
-from itertools import islice
+
+import numpy as np
 
 from streams.lane.due import from_bytes, to_bytes
 from streams.lane.packed_map import PackedMap
@@ -14,8 +15,8 @@ from streams.lane.packed_map import PackedMap
 # An hour: timers reach weeks ahead, so there are a few hundred hours, each with a few thousand keys of a million.
 _HOUR_MS = 3_600_000
 _DUE_BYTES = 8
-# A store's timers are taken in so many at once: of a million, no list as long lies beside them.
-_CHUNK = 10_000
+# 48: below, one after another is quicker.
+_MANY = 48
 # Before anything was due.
 _NEVER = -(2**62)
 
@@ -46,14 +47,11 @@ class Timers:
     def __len__(self) -> int:
         return len(self._due_at)
 
-    def rebuild(self, due: Iterable[tuple[bytes, int]]) -> None:
-        """Start anew from all keys that have a timer, each once."""
+    def rebuild(self, due: Iterable[Mapping[bytes, int]]) -> None:
+        """Start anew from all keys that have a timer, each once, many at a time."""
         self._begin()
-        due = iter(due)
-        while chunk := list(islice(due, _CHUNK)):
-            self._due_at.set_all({key: to_bytes(at) for key, at in chunk})
-            for key, at in chunk:
-                self._enter(key, at)
+        for chunk in due:
+            self._add(chunk)
 
     def set(self, key: bytes, due_ms: int | None) -> None:
         """Set, move or (None) remove the timer of a key."""
@@ -62,31 +60,66 @@ class Timers:
         elif self._due_at.get(key) != (raw := to_bytes(due_ms)):
             self._due_at.set(key, raw)
             self._enter(key, due_ms)
-            if self._lines > 64 and self._lines > 4 * len(self._due_at):
-                # Entries that moved stay until they come up; three of four being dead is enough.
-                self.rebuild([(key, from_bytes(raw)) for key, raw in self._due_at.items()])
+            self._forget_dead()
 
     def set_all(self, due: Mapping[bytes, int | None]) -> None:
         """Set, move or remove many timers, as recovery finds them."""
-        known = set(self._due_at.present(list(due)))
-        for key in known:
-            self.set(key, due[key])
-        new = {key: due_ms for key, due_ms in due.items() if due_ms is not None and key not in known}
-        self._due_at.set_all({key: to_bytes(due_ms) for key, due_ms in new.items()})
-        for key, due_ms in new.items():
-            self._enter(key, due_ms)
+        self._add({key: due_ms for key, due_ms in due.items() if due_ms is not None})
+        for key, due_ms in due.items():
+            if due_ms is None:
+                self._due_at.pop(key)
+        self._forget_dead()
+
+    def _add(self, due: Mapping[bytes, int]) -> None:
+        """Set many timers. One that is set to the same time again is entered twice, and goes off once."""
+        self._due_at.set_all({key: to_bytes(at) for key, at in due.items()})
+        lengths = set(map(len, due))
+        if len(due) < _MANY or len(lengths) > 1:
+            for key, at in due.items():
+                self._enter(key, at)
+        else:
+            self._enter_all(due, lengths.pop())
+
+    def _enter_all(self, due: Mapping[bytes, int], key_bytes: int) -> None:
+        """Enter many keys of one length, hour by hour."""
+        count = len(due)
+        hours = np.fromiter(due.values(), np.int64, count) // _HOUR_MS
+        lines = np.empty((count, 2 + key_bytes), np.uint8)
+        lines[:, :2] = np.frombuffer(key_bytes.to_bytes(2, "big"), np.uint8)
+        lines[:, 2:] = np.frombuffer(b"".join(due), np.uint8).reshape(count, key_bytes)
+        order = np.argsort(hours, kind="stable")
+        hours, lines = hours[order], lines[order]
+        for own in np.split(np.arange(count), np.flatnonzero(np.diff(hours)) + 1):
+            begin, end = int(own[0]), int(own[-1]) + 1
+            hour = int(hours[begin])
+            if hour > self._until_hour:
+                self._lines += end - begin
+                self._line(hour).extend(lines[begin:end].tobytes())
+                continue
+            for line in lines[begin:end]:
+                key = line[2:].tobytes()
+                self._enter(key, due[key])
+
+    def _forget_dead(self) -> None:
+        """Begin anew when most entries are dead: those that moved stay until they come up; three of four is enough."""
+        if self._lines > 64 and self._lines > 4 * len(self._due_at):
+            self.rebuild([{key: from_bytes(raw) for key, raw in self._due_at.items()}])
 
     def _enter(self, key: bytes, due_ms: int) -> None:
-        self._lines += 1
         hour = due_ms // _HOUR_MS
+        self._lines += 1
         if hour <= self._until_hour:
             heappush(self._heap, (due_ms, key))
-            return
+        else:
+            self._line(hour).extend(len(key).to_bytes(2, "big") + key)
+
+    def _line(self, hour: int) -> bytearray:
+        """Return the keys of an hour that lies ahead."""
         line = self._far.get(hour)
         if line is None:
             line = self._far[hour] = bytearray()
             heappush(self._hours, hour)
-        line += len(key).to_bytes(2, "big") + key
+        return line
 
     def _begin_hours(self, stream_ms: int) -> None:
         """Bring the timers of the hours that have begun into the heap; those that moved away are left out."""

@@ -85,10 +85,16 @@ class Shop:
     def job(self, node: bytes) -> Any:
         return self.jobs.find(node)
 
+    def taken(self, node: bytes) -> Any:
+        """Take a job as `sada serve` does."""
+        assert self.jobs.take(time.time()) == node
+        return self.job(node)
+
     def wanted(self, node: bytes, key: bytes, *, node_key: str = NODE_KEY) -> None:
         """Put a job there as the gateway does."""
         fields: dict[Any, Any] = {"check": check_of(key), "state": WAITING}
         fields["key"] = wrapper(bytes.fromhex(node_key)).wrap(key)
+        self.redis.delete(self.job_keys.job(node), self.job_keys.made(node))
         self.redis.hset(self.job_keys.job(node), mapping=fields)
         self.redis.zadd(self.job_keys.waiting, {node.hex(): NOW_S})
 
@@ -156,7 +162,7 @@ def test_an_export_does_not_outlive_its_customer(shop: Shop) -> None:
     """Serve deletes it with the rest; what is made of it afterwards is not kept."""
     email, node = shop.customer("reza")
     address = shop.ask(email)
-    job = shop.job(node)
+    job = shop.taken(node)
     assert shop.jobs.made(node, job, b"sealed")
     erased = {"kind": "erased", "customer": node, "merged": node, "reason": "ruling", "at_ms": 9, "nodes": [node]}
     raw = codec_of("merge").encode({**erased, "signal_id": "", "ruling": uuid.uuid4().hex})
@@ -187,34 +193,47 @@ def test_what_a_killed_process_took_is_taken_up(shop: Shop) -> None:
     assert shop.jobs.renew(node, shop.job(node), NOW_S + LEASE_S - 1, done=3, of=9)
     assert (shop.job(node).done, shop.job(node).of) == (3, 9)
     assert shop.jobs.take(NOW_S + LEASE_S + 1) is None
+    former = shop.job(node)
     assert shop.jobs.take(NOW_S + 2 * LEASE_S) == node
+    assert not shop.jobs.made(node, former, b"late"), "it is another's now"
+    assert not shop.redis.exists(shop.job_keys.made(node))
+    # Whatever it is that ends every process that begins with it, it ends no more than these.
+    assert shop.jobs.take(NOW_S + 4 * LEASE_S) == node
+    assert shop.jobs.take(NOW_S + 6 * LEASE_S) is None
+    assert (shop.job(node).state, "never ended" in shop.job(node).reason) == (FAILED, True)
 
 
 def test_what_fails_is_tried_again_and_then_told(shop: Shop) -> None:
     node = b"b" * 16
     shop.wanted(node, b"k" * 32)
-    for attempt in range(1, TRIES):
-        assert shop.jobs.take(NOW_S + attempt * LEASE_S) == node
-        assert shop.jobs.failed(node, shop.job(node), "Kafka is silent", NOW_S + attempt * LEASE_S - AGAIN_S)
+    for attempt in range(TRIES):
         assert shop.job(node).state == WAITING
-    assert shop.jobs.failed(node, shop.job(node), "Kafka is silent", NOW_S)
+        assert shop.jobs.take(NOW_S + attempt * AGAIN_S) == node
+        assert shop.jobs.failed(node, shop.job(node), "Kafka is silent", NOW_S + attempt * AGAIN_S)
     job = shop.job(node)
     assert (job.state, job.reason, job.key) == (FAILED, "Kafka is silent", b"")
     assert not shop.redis.zcard(shop.job_keys.waiting)
 
 
 @pytest.mark.parametrize(
-    ("node_key", "most", "reason"),
-    [("66" * 32, 10**6, "different node keys"), (NODE_KEY, 10, "sada privacy export"), (NODE_KEY, 10**6, "")],
+    ("node_key", "limit", "reason"),
+    [
+        ("66" * 32, "", "different node keys"),
+        (NODE_KEY, "MAX_BYTES", "sada privacy export"),
+        (NODE_KEY, "MAX_HELD_BYTES", "sada privacy export"),
+        (NODE_KEY, "", ""),
+    ],
 )
 def test_what_cannot_be_made_says_why(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, node_key: str, most: int, reason: str
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, node_key: str, limit: str, reason: str
 ) -> None:
     _, node = shop.customer("kian")
     shop.wanted(node, b"k" * 32, node_key=node_key)
+    shop.taken(node)
     for name, value in shop.env.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(make, "MAX_BYTES", most)
+    if limit:
+        monkeypatch.setattr(make, limit, 10)
     monkeypatch.setattr(os, "nice", lambda _: 0)
     monkeypatch.setattr(sys, "argv", ["make", node.hex()])
     assert make.main() == 0
@@ -225,7 +244,7 @@ def test_what_cannot_be_made_says_why(
 def test_who_asks_for_what_failed_is_told_what_to_do(shop: Shop) -> None:
     email, node = shop.customer("lena")
     address = shop.ask(email)
-    shop.jobs.failed(node, shop.job(node), "it is too large", time.time(), for_good=True)
+    shop.jobs.failed(node, shop.taken(node), "it is too large", time.time(), for_good=True)
     status, told = shop.fetch(address)
     assert (status, told["state"], told["reason"]) == (200, FAILED, "it is too large")
     assert "sada privacy export" in told["message"]

@@ -77,7 +77,7 @@ def test_timers_outlive_the_process_in_rocksdb(tmp_path: Path) -> None:
     store.write({b"b": None}, 4, {b"b": None})
     store.close()
     again = RocksStore(tmp_path, "id-1")
-    assert list(again.due()) == [(b"a", 7)]
+    assert list(again.due()) == [{b"a": 7}]
     assert dict(again.items()) == {b"a": b"1", b"c": b"3"}
     again.close()
 

@@ -1,5 +1,7 @@
 """Timers against a plain dict."""
 
+from random import Random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,7 +52,7 @@ def test_timers_are_a_dict_of_due_times(steps: list[tuple[str, object, object]],
 
 def test_rebuilt_timers_are_due_again() -> None:
     timers = Timers()
-    timers.rebuild([(b"late", 9), (b"early", 3)])
+    timers.rebuild([{b"late": 9, b"early": 3}])
     assert timers.take(5, 10) == [(3, b"early")]
     assert timers.take(9, 10) == [(9, b"late")]
 
@@ -82,3 +84,24 @@ def test_many_at_once_are_as_one_after_another(steps: list[dict[bytes, int | Non
     left = sorted((at, key) for key, at in plain.items() if at is not None)
     assert len(timers) == len(left)
     assert sorted(timers.take(20 * unit, 10)) == left
+
+
+@given(st.lists(st.tuples(st.integers(0, 1_000), st.integers(0, 4)), min_size=1, max_size=4), TIMES)
+def test_a_chunk_of_a_changelog_is_as_one_after_another(chunks: list[tuple[int, int]], unit: int) -> None:
+    """Hundreds of keys of one length, hour by hour; again, moved and removed; between them some go off."""
+    timers, plain = Timers(), dict[bytes, int]()
+    for seed, until in chunks:
+        rnd = Random(seed)
+        due: dict[bytes, int | None] = {
+            bytes(rnd.choices(b"ab", k=8)): rnd.choice([None, rnd.randrange(20) * unit]) for _ in range(300)
+        }
+        timers.set_all(due)
+        plain |= {key: at for key, at in due.items() if at is not None}
+        for key in due.keys() - {key for key, at in due.items() if at is not None}:
+            plain.pop(key, None)
+        gone = sorted((at, key) for key, at in plain.items() if at <= until * unit)
+        assert sorted(timers.take(until * unit, 1_000)) == gone
+        for _, key in gone:
+            del plain[key]
+    assert sorted(timers.take(20 * unit, 1_000)) == sorted((at, key) for key, at in plain.items())
+    assert not timers.any_due(20 * unit)
