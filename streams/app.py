@@ -151,6 +151,7 @@ def lane_config(settings: Settings) -> LaneConfig:
         store=settings.store,
         message_max_bytes=topics.STATE_MAX_BYTES,
         seal_key=settings.secret("seal_key"),
+        seal_key_before=None if settings.seal_key_before is None else settings.secret("seal_key_before"),
         commit_linger_ms=settings.commit_linger_ms,
         fetch_gather_ms=settings.fetch_gather_ms,
         # A worker's own: its metrics port tells workers of one machine apart.

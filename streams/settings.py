@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     seal_key: SecretStr | None = Field(
         None, description="wraps the secrets that seal customers' state; 32 bytes hex; lost, all state is"
     )
+    seal_key_before: SecretStr | None = Field(
+        None, description="the seal key of before, while workers wrap all secrets anew under another; 32 bytes hex"
+    )
     inbox_secret: SecretStr | None = Field(
         None, description="signs identity tokens of the inbox and the links in messages; 32 bytes hex"
     )
@@ -104,7 +107,10 @@ class Settings(BaseSettings):
     decisions_days: int = Field(90, ge=1, description="a decision can be explained for so long")
     dead_letters_days: int = Field(14, ge=1, description="somebody has so long to look at what could not be processed")
 
-    def secret(self, name: Literal["node_key", "snapshot_key", "seal_key", "inbox_secret", "kafka_password"]) -> bytes:
+    def secret(
+        self,
+        name: Literal["node_key", "snapshot_key", "seal_key", "seal_key_before", "inbox_secret", "kafka_password"],
+    ) -> bytes:
         """Return a secret's bytes (hex keys decoded).
 
         Raises

@@ -30,7 +30,8 @@ class LaneConfig:
     stall_after_s : records waiting and nothing committed for so long makes ``health.live()`` false
     decoded_bytes : bound on the decoded values kept per partition, so that hot keys are decoded once; encoded bytes
     due_per_batch : most due keys handed to a job in one batch
-    seal_key : wraps the secrets of stages with a vault; at least 32 bytes, never to be changed
+    seal_key : wraps the secrets of stages with a vault; at least 32 bytes
+    seal_key_before : the one that it takes the place of; None: none
     """
 
     app: str
@@ -70,6 +71,7 @@ class LaneConfig:
     # 1,000: as many as the default batch of records, so a flood of timers costs what a full batch costs.
     due_per_batch: int = 1_000
     seal_key: bytes | None = field(default=None, repr=False)
+    seal_key_before: bytes | None = field(default=None, repr=False)
 
     def librdkafka(self) -> LibrdkafkaConfig:
         """Return the connection part of a confluent-kafka configuration."""

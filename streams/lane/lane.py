@@ -83,7 +83,7 @@ class Lane:
         self._stop_recovery = threading.Event()
         self._recovery: Future[bool] | None = None
         self._forms = {stage.name: Forms(stage.words) for stage in stages if stage.vault or stage.words}
-        self._seal_key = None if config.seal_key is None else SealKey(config.seal_key)
+        self._seal_key = None if config.seal_key is None else SealKey(config.seal_key, config.seal_key_before)
         self._topic_ids: dict[str, str] = {}
         self._topic_ids_lock = threading.Lock()
 

@@ -43,6 +43,7 @@ class PrometheusObserver:
         self._recovery = gauge("recovery_seconds", "Duration of the last recovery of a partition.")
         self._recovered = gauge("recovered_keys", "Keys that the last recovery of a partition found.")
         self._stream_time = gauge("stream_time_seconds", "Stream time of a partition, epoch seconds.")
+        self._secrets = gauge("secrets_left", "Secrets that may still be wrapped under the seal key of before.")
         self._oldest = gauge("oldest_unprocessed_seconds", "Age of the oldest fetched record that is not committed.")
         self._lag = Gauge(
             "kafka_consumergroup_lag",
@@ -70,6 +71,7 @@ class PrometheusObserver:
         self._commit.labels(*place).observe(batch.commit_s)
         self._batch.labels(*place).observe(batch.records)
         self._stream_time.labels(*place).set(max(0, batch.stream_ms) / 1000)
+        self._secrets.labels(*place).set(batch.secrets_left)
 
     def aborted(self, stage: str, partition: int) -> None:
         """Count an aborted transaction."""
@@ -89,7 +91,7 @@ class PrometheusObserver:
 
     def released(self, stage: str, partition: int) -> None:
         """Remove the gauges of a partition that another worker has now: two workers must not both show it."""
-        for gauge in (self._recovery, self._recovered, self._stream_time, self._oldest):
+        for gauge in (self._recovery, self._recovered, self._stream_time, self._secrets, self._oldest):
             gauge.remove(stage, str(partition))
         for topic in self._topics.pop((stage, partition), ()):
             self._lag.remove(self._group, topic, str(partition))

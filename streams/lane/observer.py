@@ -4,7 +4,10 @@ from typing import NamedTuple, Protocol
 
 
 class Committed(NamedTuple):
-    """One committed batch: counts, seconds and stream time (epoch ms)."""
+    """One committed batch: counts, seconds and stream time (epoch ms).
+
+    ``secrets_left``: those that may still be wrapped under the seal key of before.
+    """
 
     stage: str
     partition: int
@@ -14,6 +17,7 @@ class Committed(NamedTuple):
     changes: int
     commit_s: float
     stream_ms: int
+    secrets_left: int = 0
 
 
 class Lag(NamedTuple):

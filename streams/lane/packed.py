@@ -274,6 +274,17 @@ class PackedTable:
             _settle(index, hashes[there] & (size - 1), rows[there] + _FIRST)
         self._index, self._gone = array("I", index.tobytes()), 0
 
+    @property
+    def rows(self) -> int:
+        """Rows that there are, free ones included; a key keeps its row."""
+        return len(self._rows) // self._width
+
+    def keys_at(self, begin: int, count: int) -> list[bytes]:
+        """Return the keys of some rows; of a row that came free, the key that was there."""
+        width, key_bytes = self._width, self._key_bytes
+        end = min(begin + count, self.rows)
+        return [bytes(self._rows[row * width : row * width + key_bytes]) for row in range(begin, end)]
+
     def items(self) -> Iterator[tuple[bytes, bytes, bool]]:
         """Iterate over keys, values and marks; the table may not change meanwhile."""
         for row in self._index:

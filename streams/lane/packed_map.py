@@ -68,6 +68,16 @@ class PackedMap:
         else:
             self._packed.pop(key)
 
+    @property
+    def rows(self) -> int:
+        """Places of packed keys, some of which may have come free; a key keeps its place."""
+        return 0 if self._packed is None else self._packed.rows
+
+    def keys_at(self, begin: int, count: int) -> list[bytes]:
+        """Return the keys that are at some places, and before the first one those that are not packed."""
+        found = [] if self._packed is None else self._packed.keys_at(begin, count)
+        return [key for key in (found if begin else [*self._others, *found]) if key in self]
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over keys and values; the map may not change meanwhile."""
         yield from self._others.items()

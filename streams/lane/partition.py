@@ -341,6 +341,7 @@ class Partition(Generic[V]):
                 len(applied.values),
                 commit_s,
                 position.stream_ms,
+                0 if self.kept.vault is None else self.kept.vault.left,
             )
         )
         return applied

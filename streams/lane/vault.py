@@ -58,11 +58,21 @@ class SealKey:
     Parameters
     ----------
     secret : of the deployment, at least 32 bytes
+    before : the one that it takes the place of: opens what that one has wrapped, and wraps nothing more
     """
 
-    def __init__(self, secret: bytes) -> None:
+    def __init__(self, secret: bytes, before: bytes | None = None) -> None:
         # Of any length, and of no use for anything else that is made from the same secret.
-        self._key: Final = hashlib.blake2b(secret, digest_size=32, person=b"sada-vault").digest()
+        self._key, *self._before = (
+            hashlib.blake2b(each, digest_size=32, person=b"sada-vault").digest()
+            for each in (secret, before)
+            if each is not None
+        )
+
+    @property
+    def rotates(self) -> bool:
+        """Say whether it takes another one's place."""
+        return bool(self._before)
 
     def wrap(self, secret: bytes) -> bytes:
         """Return a secret as it lies in the vault."""
@@ -70,10 +80,26 @@ class SealKey:
 
     def unwrap(self, wrapped: bytes) -> bytes | None:
         """Return the secret again, or None when another key wrapped it."""
-        try:
-            return aes_key_unwrap(self._key, wrapped)
-        except (InvalidUnwrap, ValueError):
-            return None
+        for key in (self._key, *self._before):
+            found = _unwrapped(key, wrapped)
+            if found is not None:
+                return found
+        return None
+
+    def anew(self, wrapped: bytes) -> bytes | None:
+        """Return what the key of before has wrapped as it lies in the vault from now on; None for any other."""
+        for key in () if _unwrapped(self._key, wrapped) is not None else self._before:
+            secret = _unwrapped(key, wrapped)
+            if secret is not None:
+                return self.wrap(secret)
+        return None
+
+
+def _unwrapped(key: bytes, wrapped: bytes) -> bytes | None:
+    try:
+        return aes_key_unwrap(key, wrapped)
+    except (InvalidUnwrap, ValueError):
+        return None
 
 
 class Vault:
@@ -90,6 +116,8 @@ class Vault:
         self._seal_key = seal_key
         self._where = where
         self._draw = draw
+        # Places from which on, and up to which, secrets may be wrapped under the seal key of before.
+        self._looked, self._look_until = 0, cast("int | None", None)
         self.clear()
 
     def __len__(self) -> int:
@@ -116,8 +144,9 @@ class Vault:
         secret = self._seal_key.unwrap(wrapped)
         if secret is None:
             raise PositionError(
-                f"{self._where}: the secret of key {key.hex()} cannot be unwrapped: the seal key is another than the "
-                "one that this deployment began with (SADA_SEAL_KEY). Restore that one; no other opens its state."
+                f"{self._where}: the secret of key {key.hex()} cannot be unwrapped: the seal key (SADA_SEAL_KEY) is "
+                "another than the one that wrapped it. Restore that one, or, while keys are changed, name it in "
+                "SADA_SEAL_KEY_BEFORE; no other opens this state."
             )
         return secret
 
@@ -137,6 +166,36 @@ class Vault:
         first = next(self._wrapped.items(), None)
         if first is not None:
             self.secret(first[0])
+
+    # ── another seal key ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def left(self) -> int:
+        """How many places are still to be looked at for secrets that the seal key of before has wrapped."""
+        if not self._seal_key.rotates:
+            return 0
+        return max(0, (self._wrapped.rows if self._look_until is None else self._look_until) - self._looked)
+
+    def rewrap(self, most: int) -> dict[bytes, bytes]:
+        """Return of the next so many secrets those that the key of before has wrapped, wrapped anew.
+
+        They are to be written with a batch, and ``rewrapped`` is to be told of its commit: an aborted one is nothing.
+        """
+        if self._look_until is None:
+            self._look_until = self._wrapped.rows  # what comes later is wrapped under the new one
+        if not self.left:
+            return {}
+        found = {}
+        for key in self._wrapped.keys_at(self._looked, most):
+            wrapped = self._wrapped.get(key)
+            anew = None if wrapped is None else self._seal_key.anew(wrapped)
+            if anew is not None:
+                found[key] = anew
+        return found
+
+    def rewrapped(self, most: int) -> None:
+        """Go on behind what ``rewrap`` has looked at: it is committed."""
+        self._looked += most
 
     # ── as recovery and a commit see it ──────────────────────────────────────────────────────────────────────────────
 
@@ -174,6 +233,7 @@ class Vault:
     def clear(self) -> None:
         """Forget everything."""
         self._wrapped = PackedMap(WRAPPED_BYTES)
+        self._looked, self._look_until = 0, None
         self.offset = NOTHING_REFLECTED
 
     def close(self) -> None:

@@ -169,7 +169,15 @@ def distinguish(turn: "Turn", ruling: Ordered) -> str | None:
         return "same-customer"
     if len(different_from(root)) >= MAX_DIFFERENT:
         return "too-many"
-    found = root.likenesses.setdefault(other, Likeness(ours, 0.0, 0.0, b"", turn.now_ms, Stage.DIFFERENT))
+    found = root.likenesses.get(other)
+    if found is not None and found.ours != ours and found.stage != Stage.DIFFERENT:
+        # The question was on another identifier of ours. It is answered; the word goes with the one that was named,
+        # should a split part them one day.
+        if found.stage in _TOLD:
+            tell(turn, other, found, "different", by=ruling.id, taught=False)
+        found = None
+    if found is None:
+        found = root.likenesses[other] = Likeness(ours, 0.0, 0.0, b"", turn.now_ms, Stage.DIFFERENT)
     found.stage = Stage.DIFFERENT
     tell(turn, other, found, "different", by=ruling.id, taught=False)
     turn.events.append(Distinguished(root.node, ours, other, ruling.id))

@@ -10,13 +10,14 @@ from streams.lane.errors import FormError
 from streams.lane.forms import Forms, is_sealed
 from streams.lane.job import LANE_KEY_PREFIX
 from streams.lane.reading import last_values
-from streams.lane.vault import SealKey, Vault
+from streams.lane.vault import WRAPPED_BYTES, SealKey, Vault
 
 pytestmark = pytest.mark.kafka
 
 Floor = Any  # the fixture's class lives in conftest.py, which tests cannot import
 SEAL_KEY = "6b" * 32
 SEALED = f"sealed={SEAL_KEY}"
+NEXT_KEY = "6e" * 32
 
 
 def create(floor: Floor, partitions: int = 1) -> None:
@@ -24,7 +25,7 @@ def create(floor: Floor, partitions: int = 1) -> None:
     floor.create({"vault": partitions}, compacted=("vault",))
 
 
-def state(floor: Floor) -> Counter[bytes]:
+def state(floor: Floor, seal_key: str = SEAL_KEY) -> Counter[bytes]:
     """Totals per word, opened with what the vault holds."""
     totals: Counter[bytes] = Counter()
     values, secrets = floor.read("words-changelog"), floor.read("vault")
@@ -33,17 +34,17 @@ def state(floor: Floor) -> Counter[bytes]:
             [(message.key(), message.value()) for message in topic if message.partition() == partition]
             for topic in (values, secrets)
         ]
-        for word, total in last_values(*records, seal_key=bytes.fromhex(SEAL_KEY)).items():
+        for word, total in last_values(*records, seal_key=bytes.fromhex(seal_key)).items():
             totals[word] += int(total)
     return totals
 
 
-def wait_counted(floor: Floor) -> None:
+def wait_counted(floor: Floor, seal_key: str = SEAL_KEY) -> None:
     total: int = sum(floor.truth.values())
 
     def counted() -> bool:
         try:
-            return sum(state(floor).values()) >= total
+            return sum(state(floor, seal_key).values()) >= total
         except FormError:  # a secret went between the reading of the one topic and of the other
             return False
 
@@ -141,7 +142,32 @@ def test_another_seal_key_is_told(floor: Floor) -> None:
     _counted(floor)
     worker = floor.start(f"sealed={'6c' * 32}")
     assert worker.wait(20) == 78
-    assert "the seal key is another than the one that this deployment began with" in floor.log_of(worker)
+    assert "is another than the one that wrapped it" in floor.log_of(worker)
+
+
+def test_the_seal_key_is_changed_while_the_work_goes_on(floor: Floor) -> None:
+    """With both keys every secret is wrapped anew; then the new one alone opens all, and the former one nothing."""
+    _counted(floor)
+    both = floor.start(f"sealed={NEXT_KEY}:{SEAL_KEY}")
+    floor.send_lines(100, begin=301)
+    floor.wait(lambda: _wrapped_by(floor, NEXT_KEY))
+    both.terminate()
+    assert both.wait(20) == 0
+    alone = floor.start(f"sealed={NEXT_KEY}")
+    floor.send_lines(100, begin=401)
+    wait_counted(floor, NEXT_KEY)
+    alone.terminate()
+    assert alone.wait(20) == 0
+    assert state(floor, NEXT_KEY) == floor.truth
+    assert floor.start(SEALED).wait(20) == 78
+
+
+def _wrapped_by(floor: Floor, seal_key: str) -> bool:
+    """Say whether this key opens every secret that there is, and all lines are counted."""
+    last = {message.key(): message.value() for message in floor.read("vault")}
+    key = SealKey(bytes.fromhex(seal_key))
+    opened = [key.unwrap(wrapped) for wrapped in last.values() if wrapped is not None and len(wrapped) == WRAPPED_BYTES]
+    return None not in opened and sum(state(floor, seal_key).values()) >= sum(floor.truth.values())
 
 
 def test_a_missing_vault_is_named(floor: Floor) -> None:

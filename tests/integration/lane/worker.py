@@ -130,14 +130,15 @@ def rocksdb(config: LaneConfig, path: str) -> LaneConfig:
     return dataclasses.replace(config, store="rocksdb", directory=Path(path))
 
 
-def sealed(config: LaneConfig, seal_key: str) -> LaneConfig:
-    """Seal totals that are odd: a word's secret comes and goes with each line."""
+def sealed(config: LaneConfig, seal_keys: str) -> LaneConfig:
+    """Seal totals that are odd: a word's secret comes and goes with each line. The seal key, and the one of before."""
 
     def with_vault(prefix: str, **kwargs: Any) -> Any:
         return dataclasses.replace(stage(prefix, **kwargs), vault=f"{prefix}vault", personal=_is_odd)
 
     globals()["new_stage"] = with_vault
-    return dataclasses.replace(config, seal_key=bytes.fromhex(seal_key))
+    now, _, before = seal_keys.partition(":")
+    return dataclasses.replace(config, seal_key=bytes.fromhex(now), seal_key_before=bytes.fromhex(before) or None)
 
 
 def _is_odd(total: int) -> bool:

@@ -104,7 +104,7 @@ def test_each_has_its_own_kafka_user(name: str) -> None:
 
 SECRETS = {
     "sada-gateway": {"SADA_NODE_KEY", "SADA_INBOX_SECRET", "SADA_REDIS"},
-    "sada-worker": {"SADA_NODE_KEY", "SADA_SNAPSHOT_KEY", "SADA_SEAL_KEY"},
+    "sada-worker": {"SADA_NODE_KEY", "SADA_SNAPSHOT_KEY", "SADA_SEAL_KEY", "SADA_SEAL_KEY_BEFORE"},
     "sada-deliver": {"SADA_INBOX_SECRET", "SADA_REDIS"},
     "sada-serve": {"SADA_NODE_KEY", "SADA_REDIS"},
 }

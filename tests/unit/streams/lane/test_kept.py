@@ -10,7 +10,7 @@ from streams.lane.errors import PositionError
 from streams.lane.examples.word_count import stage
 from streams.lane.forms import Forms, is_sealed
 from streams.lane.job import Stage
-from streams.lane.kept import Kept, Written
+from streams.lane.kept import _REWRAP_AT_ONCE, Kept, Written
 from streams.lane.store import MemoryStore
 from streams.lane.vault import ROLL_KEY, SealKey, Vault
 
@@ -137,3 +137,53 @@ def test_a_quiet_vault_begins_new_segments() -> None:
     assert ROLL_KEY in kept.seal({}, {}, ()).secrets, "an aborted batch has begun none"
     assert ROLL_KEY in commit(kept).secrets
     assert ROLL_KEY not in commit(kept).secrets
+
+
+def rotating(former: Kept[str], before: bytes = b"k" * 32) -> Kept[str]:
+    """Return the next worker of a partition, which has another seal key and knows the one of before."""
+    assert former.vault is not None
+    vault = Vault(SealKey(b"n" * 32, before), "vault[0]")
+    vault.write(dict(sorted(former.vault.items())), 5)
+    return Kept(sealing(), former.store, forms=Forms(), vault=vault, where="log[0]", clock_s=Clock())
+
+
+def test_another_seal_key_takes_over_batch_by_batch() -> None:
+    """All secrets are wrapped anew beside the work; then the former key is needed no more, and values are untouched."""
+    former = make()
+    many = {f"k{number:03}": f"ANNA {number}" for number in range(2 * _REWRAP_AT_ONCE)}
+    commit(former, (), **many)
+    kept = rotating(former)
+    assert kept.vault is not None
+    sealed = dict(former.store.items())
+    assert kept.vault.left == len(many)
+    kept.seal({}, {}, ())  # aborted: nothing of it was written
+    first = secrets_of(commit(kept, k000=None, k001="BERTA", new="CARLA"))
+    assert (first[b"k000"], b"k001" in first, len(first)) == (None, True, _REWRAP_AT_ONCE + 1)
+    assert kept.vault.left == _REWRAP_AT_ONCE
+    second = secrets_of(commit(kept))
+    assert kept.vault.left == 0
+    assert secrets_of(commit(kept)) == {}
+    alone = Vault(SealKey(b"n" * 32), "vault[0]")
+    alone.write({key: wrapped for key, wrapped in (first | second).items() if wrapped is not None}, 9)
+    assert len(alone) == len(many)
+    for key in (first | second).keys() - {b"k000"}:
+        assert alone.secret(key) == kept.vault.secret(key)
+    assert {key: value for key, value in kept.store.items() if key in sealed and key != b"k001"} == {
+        key: value for key, value in sealed.items() if key not in {b"k000", b"k001"}
+    }
+    assert kept.get(b"k002") == b"ANNA 2"
+
+
+def test_keys_of_any_length_are_wrapped_anew() -> None:
+    former = make()
+    commit(former, a="ANNA", longer="BERTA", b="CARLA")
+    commit(former, b=None)
+    assert secrets_of(commit(rotating(former))).keys() == {b"a", b"longer"}
+
+
+def test_neither_the_one_nor_the_other_seal_key_opens_it() -> None:
+    former = make()
+    commit(former, a="ANNA")
+    with pytest.raises(PositionError, match="SADA_SEAL_KEY_BEFORE"):
+        rotating(former, b"x" * 32).get(b"a")
+    assert rotating(former).get(b"a") == b"ANNA"
