@@ -137,6 +137,19 @@ class Access:
             raise Refusal(403, "origin-not-allowed", f"key {key.name} may not be used by pages of this origin")
         return key
 
+    def admitted(self, request: web.Request, right: str) -> Key:
+        """Return the key of a request that counts as one event, when it has a right.
+
+        Raises
+        ------
+        Refusal
+            401, 403 or 429
+        """
+        self.check_address(self.address(request))
+        key = self.passed(self.key_of(request), right, request)
+        self.check_events(key, 1)
+        return key
+
     def allows(self, origin: str, key: Key | None = None) -> bool:
         """Say whether pages of an origin may use a key; without one, any key (a preflight carries none)."""
         allowed = self.ring.origins if key is None else key.origins

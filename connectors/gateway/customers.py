@@ -10,7 +10,7 @@ from aiohttp import web
 from redis import RedisError
 
 from connectors.gateway.access import Access
-from connectors.gateway.refusal import Refusal, answer, unavailable
+from connectors.gateway.refusal import Refusal, private, unavailable
 from connectors.operate.mask import mask
 from connectors.operate.rulings import outcome_of
 from connectors.serve.keys import RULING, RULING_LASTS_S, ViewKeys, record_json
@@ -183,10 +183,7 @@ class Customers:
         return _shown(profile, reveal=reveal)
 
     def _may(self, request: web.Request) -> bool:
-        self._access.check_address(self._access.address(request))
-        key = self._access.passed(self._access.key_of(request), "lookup", request)
-        self._access.check_events(key, 1)
-        return key.may("reveal")
+        return self._access.admitted(request, "lookup").may("reveal")
 
 
 def node_of(text: str) -> bytes:
@@ -209,9 +206,7 @@ def node_of(text: str) -> bytes:
 def _shown(profile: Mapping[str, Any] | None, *, reveal: bool) -> web.Response:
     if profile is None:
         raise Refusal(404, "not-found", "no customer is known by this")
-    response = answer(profile if reveal else masked(profile))
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return private(profile if reveal else masked(profile))
 
 
 def masked(profile: Mapping[str, Any]) -> dict[str, Any]:

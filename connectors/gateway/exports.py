@@ -10,7 +10,6 @@ import os
 import time
 from typing import Any
 
-import orjson
 import redis.asyncio
 import structlog
 from aiohttp import web
@@ -19,8 +18,8 @@ from redis import RedisError
 from connectors.gateway.access import Access
 from connectors.gateway.body import read
 from connectors.gateway.customers import Lookup
-from connectors.gateway.privacy import body_of, passed, shown
-from connectors.gateway.refusal import JSON_TYPE, Refusal, unavailable
+from connectors.gateway.privacy import body_of
+from connectors.gateway.refusal import JSON_TYPE, Refusal, private, unavailable
 from connectors.privacy.jobs import FAILED, LASTS_S, MADE, MOST_WAITING, WAITING, Job, JobKeys, job_of
 from connectors.privacy.seal import KEY_BYTES, check_of, opened, wrapper
 from schemas.identifiers import NODE_BYTES
@@ -57,7 +56,7 @@ class Exports:
 
     async def _ask(self, request: web.Request) -> web.Response:
         """Have an export made: 202 with the address to come back to."""
-        by = passed(self._access, request)
+        by = self._access.admitted(request, "privacy")
         body = body_of(await read(request), {"identifier"})
         profile = await self._lookup.by_node(self._lookup.named(body.get("identifier"), "identifier"))
         if profile is None:
@@ -69,9 +68,7 @@ class Exports:
             raise unavailable(_AWAY) from error
         _log.info("export asked for", by=by.name)
         address = f"/v1/privacy/exports/{node.hex()}.{key.hex()}"
-        content = orjson.dumps({"state": WAITING, "address": address, "kept_s": LASTS_S})
-        headers = {"Location": address, "Cache-Control": "no-store"}
-        return web.Response(status=202, body=content, content_type=JSON_TYPE, headers=headers)
+        return private({"state": WAITING, "address": address, "kept_s": LASTS_S}, status=202, Location=address)
 
     async def _put(self, node: bytes, key: bytes) -> None:
         keys = self._keys
@@ -87,20 +84,20 @@ class Exports:
 
     async def _fetch(self, request: web.Request) -> web.Response:
         """Return an export, or how far it is."""
-        by = passed(self._access, request)
+        by = self._access.admitted(request, "privacy")
         node, key = _parts(request.match_info["address"])
         if await self._lookup.by_node(node) is None:  # 410 when the customer has been erased meanwhile
             raise Refusal(404, "not-found", _NOT_THERE)
         try:
             fields: Any = await self._redis.hgetall(self._keys.job(node))
             job = job_of(fields)
+            if job is None or not hmac.compare_digest(job.check, check_of(key)):
+                raise Refusal(404, "not-found", _NOT_THERE)
+            if job.state != MADE:
+                return private(_progress(job))
             raw: Any = await self._redis.get(self._keys.made(node))
         except RedisError as error:
             raise unavailable(_AWAY) from error
-        if job is None or not hmac.compare_digest(job.check, check_of(key)):
-            raise Refusal(404, "not-found", _NOT_THERE)
-        if job.state != MADE:
-            return shown(_progress(job))
         document = None if raw is None else await asyncio.to_thread(opened, raw, key, node)
         if document is None:
             raise Refusal(404, "not-found", _NOT_THERE)

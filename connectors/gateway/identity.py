@@ -2,19 +2,16 @@
 
 import time
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
-import orjson
 import structlog
 from aiohttp import web
 
 from connectors.gateway.access import Access
 from connectors.gateway.body import parsed, read, too_large
 from connectors.gateway.customers import Lookup, node_of
-from connectors.gateway.keys import Key
 from connectors.gateway.producer import Outgoing, SignalProducer, UnavailableError
-from connectors.gateway.refusal import JSON_TYPE, Refusal, unavailable
+from connectors.gateway.refusal import Refusal, private, unavailable
 from connectors.operate.explain import explain
 from connectors.operate.rulings import OF_TWO, Ruling, RulingError, check_kind, to_kafka
 from connectors.operate.told import explanation, member_of, ruling_said, rulings_of
@@ -56,7 +53,7 @@ class Identity:
 
     async def _rule(self, request: web.Request) -> web.Response:
         """Take a ruling: 202 when Kafka has it; what comes of it is told at ``status``."""
-        key = self._passed(request, "rule")
+        key = self._access.admitted(request, "rule")
         body = _object(await read(request))
         try:
             kind = check_kind(body.get("kind"))
@@ -85,24 +82,22 @@ class Identity:
         _log.info("ruling taken", id=ruling.id, kind=kind, by=key.name)
         await self._lookup.note_ruling(ruling.record())
         status = f"/v1/identity/rulings/{ruling.id}"
-        content = orjson.dumps({"id": ruling.id, "status": status})
-        headers = {"Location": status, "Cache-Control": "no-store"}
-        return web.Response(status=202, body=content, content_type=JSON_TYPE, headers=headers)
+        return private({"id": ruling.id, "status": status}, status=202, Location=status)
 
     async def _ruling(self, request: web.Request) -> web.Response:
         """Tell a ruling and what came of it."""
-        self._passed(request, "reveal")
+        self._access.admitted(request, "reveal")
         id_ = request.match_info["id"]
         if len(id_) != _RULING_ID or not id_.isalnum() or not id_.isascii():
             raise Refusal(400, "bad-ruling-id", f"a ruling's id has {_RULING_ID} letters and digits")
         found = (await self._lookup.rulings([id_])).get(id_)
         if found is None:
             raise Refusal(404, "not-found", "no ruling of the last thirteen months has this id")
-        return _shown({"id": id_, **found})
+        return private({"id": id_, **found})
 
     async def _explain(self, request: web.Request) -> web.Response:
         """Tell what ties two identifiers, or keeps them apart."""
-        reveal = self._passed(request, "lookup").may("reveal")
+        reveal = self._access.admitted(request, "lookup").may("reveal")
         nodes, profiles = [], []
         for name in ("one", "other"):
             nodes.append(self._asked(request, name))
@@ -112,14 +107,14 @@ class Identity:
             each.told_by for each in found.apart if each.reason == "cut"
         ]
         rulings = await self._lookup.rulings(told)
-        return _shown(explanation(found, nodes[0].hex(), nodes[1].hex(), profiles, rulings, reveal=reveal))
+        return private(explanation(found, nodes[0].hex(), nodes[1].hex(), profiles, rulings, reveal=reveal))
 
     async def _by_id(self, request: web.Request) -> web.Response:
-        reveal = self._passed(request, "lookup").may("reveal")
+        reveal = self._access.admitted(request, "lookup").may("reveal")
         return await self._customer(node_of(request.match_info["hex"]), reveal=reveal)
 
     async def _by_identifier(self, request: web.Request) -> web.Response:
-        reveal = self._passed(request, "lookup").may("reveal")
+        reveal = self._access.admitted(request, "lookup").may("reveal")
         node = self._identifier(request.match_info["kind"], request.match_info["value"])
         return await self._customer(node, reveal=reveal)
 
@@ -129,7 +124,7 @@ class Identity:
         if profile is None:
             raise Refusal(404, "not-found", "no customer is known by this")
         rulings = await self._lookup.rulings(rulings_of(profile))
-        return _shown(
+        return private(
             {
                 "customer": profile["customer"],
                 "members": [member_of(each, reveal=reveal) for each in profile["members"]],
@@ -139,12 +134,6 @@ class Identity:
                 "rulings": {id_: ruling_said(ruling, reveal=reveal) for id_, ruling in rulings.items()},
             }
         )
-
-    def _passed(self, request: web.Request, right: str) -> Key:
-        self._access.check_address(self._access.address(request))
-        key = self._access.passed(self._access.key_of(request), right, request)
-        self._access.check_events(key, 1)
-        return key
 
     def _asked(self, request: web.Request, name: str) -> bytes:
         """Return the node that a query names: kind:value or node:hex."""
@@ -182,7 +171,3 @@ def _text(reason: object) -> str:
     if not isinstance(reason, str):
         raise RulingError("bad-reason", "reason is a text: say why")
     return reason
-
-
-def _shown(body: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=orjson.dumps(body), content_type=JSON_TYPE, headers={"Cache-Control": "no-store"})

@@ -4,16 +4,14 @@ import time
 import uuid
 from typing import Any
 
-import orjson
 import structlog
 from aiohttp import web
 
 from connectors.gateway.access import Access
 from connectors.gateway.body import parsed, read, too_large
 from connectors.gateway.customers import Lookup
-from connectors.gateway.keys import Key
 from connectors.gateway.producer import Outgoing, SignalProducer, UnavailableError
-from connectors.gateway.refusal import JSON_TYPE, Refusal, unavailable
+from connectors.gateway.refusal import Refusal, private, unavailable
 from connectors.operate.rulings import ERASE, Ruling, RulingError, to_kafka
 from connectors.privacy.places import told
 from schemas.codecs import Codecs
@@ -53,7 +51,7 @@ class Privacy:
 
     async def _erase(self, request: web.Request) -> web.Response:
         """Take an erasure: 202 when Kafka has it; what comes of it is told at ``status``."""
-        key = passed(self._access, request)
+        key = self._access.admitted(request, "privacy")
         body = body_of(await read(request), {"identifier", "reason"})
         node = self._lookup.named(body.get("identifier"), "identifier")
         reason = body.get("reason")
@@ -70,34 +68,19 @@ class Privacy:
         _log.info("erasure taken", id=ruling.id, by=key.name)
         await self._lookup.note_ruling(ruling.record())
         status = f"/v1/privacy/erasures/{ruling.id}"
-        content = orjson.dumps({"id": ruling.id, "status": status, "places": told(self._kept_ms, now_ms)})
-        headers = {"Location": status, "Cache-Control": "no-store"}
-        return web.Response(status=202, body=content, content_type=JSON_TYPE, headers=headers)
+        told_now = {"id": ruling.id, "status": status, "places": told(self._kept_ms, now_ms)}
+        return private(told_now, status=202, Location=status)
 
     async def _status(self, request: web.Request) -> web.Response:
         """Tell what came of an erasure, and what is left where until when."""
-        passed(self._access, request)
+        self._access.admitted(request, "privacy")
         id_ = request.match_info["id"]
         if len(id_) != _ID or not id_.isalnum() or not id_.isascii():
             raise Refusal(400, "bad-ruling-id", f"an erasure's id has {_ID} letters and digits")
         found = (await self._lookup.rulings([id_])).get(id_)
         if found is None or found.get("kind", ERASE) != ERASE:
             raise Refusal(404, "not-found", "no erasure of the last thirteen months has this id")
-        return shown({"id": id_, **found, "places": told(self._kept_ms, found.get("at_ms", 0))})
-
-
-def passed(access: Access, request: web.Request) -> Key:
-    """Return the key of a request, which has the right.
-
-    Raises
-    ------
-    Refusal
-        401, 403 or 429
-    """
-    access.check_address(access.address(request))
-    key = access.passed(access.key_of(request), "privacy", request)
-    access.check_events(key, 1)
-    return key
+        return private({"id": id_, **found, "places": told(self._kept_ms, found.get("at_ms", 0))})
 
 
 def body_of(raw: bytes, fields: set[str]) -> dict[str, Any]:
@@ -121,8 +104,3 @@ def body_of(raw: bytes, fields: set[str]) -> dict[str, Any]:
     if unknown:
         raise Refusal(400, "unknown-field", f"there is no {unknown[0][:40]!r}: {', '.join(sorted(fields))}")
     return body
-
-
-def shown(body: dict[str, Any]) -> web.Response:
-    """Return 200 with a body that nobody keeps."""
-    return web.Response(body=orjson.dumps(body), content_type=JSON_TYPE, headers={"Cache-Control": "no-store"})

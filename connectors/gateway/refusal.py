@@ -61,6 +61,12 @@ def answer(body: Mapping[str, Any]) -> web.Response:
     return web.Response(body=orjson.dumps(body), content_type=JSON_TYPE)
 
 
+def private(body: Mapping[str, Any], *, status: int = 200, **headers: str) -> web.Response:
+    """Return JSON that nobody on the way may keep."""
+    told = {"Cache-Control": "no-store", **headers}
+    return web.Response(status=status, body=orjson.dumps(body), content_type=JSON_TYPE, headers=told)
+
+
 UNAUTHORISED = "no valid key: send it as Basic user name, as Bearer token, or as writeKey in the body"
 
 

@@ -2,7 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -13,9 +12,8 @@ from redis import RedisError
 from connectors.gateway.access import Access
 from connectors.gateway.body import parsed, read
 from connectors.gateway.customers import Lookup
-from connectors.gateway.keys import Key
 from connectors.gateway.producer import Outgoing, SignalProducer, UnavailableError
-from connectors.gateway.refusal import JSON_TYPE, Refusal, unavailable
+from connectors.gateway.refusal import Refusal, private, unavailable
 from connectors.operate.reviews import Review, is_id, review_of, ruling_of, standing, told
 from connectors.operate.rulings import Ruling, RulingError, to_kafka
 from connectors.serve.keys import ViewKeys
@@ -154,21 +152,21 @@ class Reviews:
 
     async def _list(self, request: web.Request) -> web.Response:
         """Tell open questions, the most probable first."""
-        self._passed(request)
+        self._access.admitted(request, "rule")
         limit, skip = (_number(request, name, *bounds) for name, bounds in _BOUNDS.items())
         reviews, total = await self._queue.most_probable(limit, skip)
-        return _shown({"reviews": [told(each) for each in reviews], "total": total})
+        return private({"reviews": [told(each) for each in reviews], "total": total})
 
     async def _one(self, request: web.Request) -> web.Response:
-        self._passed(request)
+        self._access.admitted(request, "rule")
         found = await self._queue.one(_id(request))
         if found is None:
             raise Refusal(404, "not-found", "this question is settled already, or never was")
-        return _shown(told(found[1]))
+        return private(told(found[1]))
 
     async def _answer(self, request: web.Request) -> web.Response:
         """Take an answer: 202 when Kafka has it; what comes of it is told at ``status``."""
-        key = self._passed(request)
+        key = self._access.admitted(request, "rule")
         id_ = _id(request)
         body = parsed(await read(request))
         if not isinstance(body, dict) or set(body) != _FIELDS or not isinstance(body["same"], bool):
@@ -180,13 +178,7 @@ class Reviews:
         except RulingError as error:
             raise Refusal(400, error.code, str(error)) from None
         status = f"/v1/identity/rulings/{ruling.id}"
-        return _shown({"id": ruling.id, "status": status}, status=202, Location=status)
-
-    def _passed(self, request: web.Request) -> Key:
-        self._access.check_address(self._access.address(request))
-        key = self._access.passed(self._access.key_of(request), "rule", request)
-        self._access.check_events(key, 1)
-        return key
+        return private({"id": ruling.id, "status": status}, status=202, Location=status)
 
 
 # Of a list: default, least and most.
@@ -205,8 +197,3 @@ def _id(request: web.Request) -> str:
     if not is_id(id_):
         raise Refusal(400, "bad-review-id", "a review's id has 32 hexadecimal digits in small letters")
     return id_
-
-
-def _shown(body: Mapping[str, Any], *, status: int = 200, **headers: str) -> web.Response:
-    told_headers = {"Cache-Control": "no-store", **headers}
-    return web.Response(status=status, body=orjson.dumps(body), content_type=JSON_TYPE, headers=told_headers)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 
 import orjson
-import redis
 
 from connectors.operate.session import AwayError, Session
 from connectors.privacy.export import whole
@@ -18,12 +17,12 @@ from connectors.privacy.gather import TooMuchError, of_topics
 from connectors.privacy.jobs import MAX_BYTES, MAX_HELD_BYTES, Job, JobKeys, Jobs
 from connectors.privacy.scan import SilentError
 from connectors.privacy.seal import sealed, wrapper
+from connectors.serve.store import client_of
 from streams.settings import Settings, SettingsError
 
 # Behind everything else that runs on this machine.
 _NICE = 10
 _RENEW_EVERY_S = 2.0
-_NONCE_BYTES = 12
 _TOO_MUCH = "there is more than is kept for the API: an operator writes it with `sada privacy export`"
 
 
@@ -40,7 +39,7 @@ def main() -> int:
     os.nice(_NICE)
     node = bytes.fromhex(sys.argv[1])
     settings = Settings()
-    jobs = Jobs(redis.Redis.from_url(settings.redis.get_secret_value()), JobKeys(settings.topic_prefix))
+    jobs = Jobs(client_of(settings), JobKeys(settings.topic_prefix))
     job = jobs.find(node)
     if job is None or not job.key:
         return 0
@@ -69,7 +68,7 @@ def _document(settings: Settings, jobs: Jobs, node: bytes, job: Job) -> bytes:
     except TooMuchError:
         raise _HopelessError(_TOO_MUCH) from None
     document = whole(profile, found, at_ms=time.time_ns() // 1_000_000)
-    raw = sealed(orjson.dumps(document), key, node, os.urandom(_NONCE_BYTES))
+    raw = sealed(orjson.dumps(document), key, node)
     if len(raw) > MAX_BYTES:
         raise _HopelessError(_TOO_MUCH)
     return raw

@@ -1,22 +1,19 @@
-"""An export's document as it waits in Redis: only who holds the address that was answered can open it. Pure.
+"""An export's document as it waits in Redis: only who holds the address that was answered can open it.
 
 Its key is drawn by the gateway and given to the requester, in the address to ask at. Redis, which writes its files to
 disk, holds it wrapped under the deployment's node key only, and only until the document is made.
 """
 
 import hashlib
-import zlib
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from streams.lane.errors import FormError
+from streams.lane.forms import Forms, is_sealed
+from streams.lane.vault import SECRET_BYTES, SealKey
 
-from streams.lane.vault import SealKey
-
-KEY_BYTES: Final = 32
-_NONCE_BYTES: Final = 12
-# A person's signals are much alike: level 6 takes nine tenths away, and more would take longer than reading them.
-_LEVEL: Final = 6
+KEY_BYTES: Final = SECRET_BYTES
+# As customers' state is sealed, without its dictionary.
+_FORMS: Final = Forms()
 
 
 def wrapper(node_key: bytes) -> SealKey:
@@ -29,27 +26,21 @@ def check_of(key: bytes) -> str:
     return hashlib.blake2b(key, digest_size=16, person=b"sada-export").hexdigest()
 
 
-def sealed(document: bytes, key: bytes, node: bytes, nonce: bytes) -> bytes:
-    """Return a document squeezed and sealed.
-
-    Parameters
-    ----------
-    node : whom it was asked for; the same is needed to open it
-    nonce : twelve random bytes, never the same for a key
-    """
-    return nonce + AESGCM(key).encrypt(nonce, zlib.compress(document, _LEVEL), node)
+def sealed(document: bytes, key: bytes, node: bytes) -> bytes:
+    """Return a document squeezed and sealed, for who asked by a node."""
+    return _FORMS.sealed(node, document, key)
 
 
 def opened(raw: bytes, key: bytes, node: bytes) -> bytes | None:
-    """Return the document again, or None when it was sealed under another key or for another node.
+    """Return the document again, or None when it was sealed under another key or for another node, or not at all.
 
     Examples
     --------
-    >>> raw = sealed(b"{}", b"k" * 32, b"sara", b"n" * 12)
-    >>> opened(raw, b"k" * 32, b"sara"), opened(raw, b"K" * 32, b"sara")
-    (b'{}', None)
+    >>> raw = sealed(b"{}", b"k" * 32, b"sara")
+    >>> opened(raw, b"k" * 32, b"sara"), opened(raw, b"K" * 32, b"sara"), opened(b"{}", b"k" * 32, b"sara")
+    (b'{}', None, None)
     """
     try:
-        return zlib.decompress(AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], node))
-    except (InvalidTag, ValueError):
+        return _FORMS.open(node, raw, key) if is_sealed(raw) else None
+    except FormError:
         return None

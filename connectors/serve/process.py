@@ -4,7 +4,6 @@ import signal
 import threading
 import time
 
-import redis
 import structlog
 
 from connectors.privacy.exporter import Exporter
@@ -12,6 +11,7 @@ from connectors.privacy.jobs import JobKeys, Jobs
 from connectors.serve.keys import ViewKeys
 from connectors.serve.materialiser import Materialiser
 from connectors.serve.metrics import REDIS_UP
+from connectors.serve.store import client_of
 from schemas.topics import FIRST
 from streams import metrics
 from streams.generations import Follower, Renewal, hosted
@@ -21,9 +21,6 @@ _log = structlog.get_logger(__name__)
 
 # A loop that has not turned for so long, in seconds, is stuck: a look lasts 0.1 s, Redis's time limit is 2 s.
 STUCK_AFTER_S = 30.0
-
-# Redis answers within so long, in seconds, or counts as away.
-REDIS_TIMEOUT_S = 2.0
 
 
 def main(settings: Settings) -> None:
@@ -81,15 +78,9 @@ def _exporter(settings: Settings, ended: threading.Event) -> Exporter | None:
     if settings.node_key is None:
         _log.warning("exports that the API is asked for wait in vain: SADA_NODE_KEY is not set")
         return None
-    exporter = Exporter(Jobs(_redis(settings), JobKeys(settings.topic_prefix)), ended)
+    exporter = Exporter(Jobs(client_of(settings), JobKeys(settings.topic_prefix)), ended)
     exporter.start()
     return exporter
-
-
-def _redis(settings: Settings) -> redis.Redis:
-    return redis.Redis.from_url(
-        settings.redis.get_secret_value(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-    )
 
 
 def _materialiser(settings: Settings) -> Materialiser:
@@ -99,6 +90,6 @@ def _materialiser(settings: Settings) -> Materialiser:
         settings.librdkafka(),
         group=f"{settings.topic_prefix}{settings.app}.serve{own}",
         codecs=settings.codecs(),
-        client=_redis(settings),
+        client=client_of(settings),
         keys=ViewKeys(settings.view_prefix, settings.topic_prefix),
     )

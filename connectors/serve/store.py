@@ -7,6 +7,10 @@ import redis
 
 from connectors.serve.changes import Change
 from connectors.serve.keys import RULING_LASTS_S, ViewKeys
+from streams.settings import Settings
+
+# Redis answers within so long, in seconds, or counts as away.
+_TIMEOUT_S = 2.0
 
 # Applies a batch of one partition if it begins at or before the position and ends after it; else it is a repetition,
 # by a process that was here earlier or at the same time. All of it or nothing: Redis runs a script alone.
@@ -33,6 +37,12 @@ end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return next
 """
+
+
+def client_of(settings: Settings) -> redis.Redis:
+    """Return a client of the view's Redis."""
+    url = settings.redis.get_secret_value()
+    return redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
 
 
 class Span(NamedTuple):

@@ -168,9 +168,8 @@ class Kept(Generic[V]):
         """Take over a batch that the broker has committed."""
         with self._lock:
             self.store.write(written.changes, offset, due)
-            if self.vault is not None and written.secrets:
-                self.vault.write(written.secrets, self.vault.offset)
             if self.vault is not None:
+                self.vault.write(written.secrets, self.vault.offset)
                 self.vault.rewrapped(_REWRAP_AT_ONCE)
         if ROLL_KEY in written.secrets:
             self._rolled_at = self._clock_s()

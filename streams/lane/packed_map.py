@@ -74,9 +74,9 @@ class PackedMap:
         return 0 if self._packed is None else self._packed.rows
 
     def keys_at(self, begin: int, count: int) -> list[bytes]:
-        """Return the keys that are at some places, and before the first one those that are not packed."""
+        """Return the keys of some places, as ``PackedTable.keys_at``, and at 0 also those that are not packed."""
         found = [] if self._packed is None else self._packed.keys_at(begin, count)
-        return [key for key in (found if begin else [*self._others, *found]) if key in self]
+        return found if begin else [*self._others, *found]
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over keys and values; the map may not change meanwhile."""
