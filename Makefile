@@ -26,7 +26,7 @@ JOBS ?= 2
 help: ## this page
 	@echo "Sada: real-time customer listening and engagement on Kafka."
 	@echo
-	@echo "  make demo       is the place to start: a living shop on a real Kafka, four months in two minutes"
+	@echo "  make demo       is the place to start: a living shop on a real Kafka, four months in a few minutes"
 	@echo "  make up         then runs Sada itself on this machine until Ctrl-C"
 	@echo
 	@echo "All targets; each sets up what it needs (Python packages into .venv, jars into ~/.cache/sada,"

@@ -68,7 +68,7 @@ GROUPS = {
 
 _HELP = """Sada hears every customer and answers well.
 
-Start with `make demo` (a living shop in two minutes) or `sada up` (everything on this machine).
+Start with `make demo` (a living shop in a few minutes) or `sada up` (everything on this machine).
 In production run `sada topics` once, then `sada gateway`, `sada worker`, `sada deliver` and `sada serve`,
 each as often as you need. Settings come from the environment: see streams/settings.py.
 """

@@ -24,7 +24,7 @@ def demo(
     """Watch a living shop: customers of many channels, understood, answered, and answering, on a real Kafka.
 
     Two thousand simulated customers with tastes, patience and moods of their own use web, app, e-mail, call centre
-    and tills through real SDKs and Kafka producers, four months in about two minutes, since time is the stream's.
+    and tills through real SDKs and Kafka producers, four months in a few minutes, since time is the stream's.
     They react to the messages that really reach them. At the end there are var/demo/report.html and
     var/reports/demo.json; the exit code is 0 when no signal was lost or doubled.
     """
