@@ -164,6 +164,13 @@ class Kept(Generic[V]):
             secrets[ROLL_KEY] = ROLL
         return Written(written, secrets)
 
+    @property
+    def has_chores(self) -> bool:
+        """Whether the vault needs a batch though there may be no work: a roll is due, or secrets are to be wrapped."""
+        if self.vault is None:
+            return False
+        return self.vault.left > 0 or self._clock_s() - self._rolled_at >= _ROLL_EVERY_S
+
     def committed(self, written: Written, offset: int, due: Due) -> None:
         """Take over a batch that the broker has committed."""
         with self._lock:

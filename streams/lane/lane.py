@@ -313,7 +313,7 @@ class Lane:
         }
 
     def watch(self, fetched: Mapping[TopicPartition, tuple[int, int]], *, now_ms: int) -> None:
-        """Tell lags, and note partitions whose records are not fetched.
+        """Tell lags, note partitions whose records are not fetched, and let quiet ones do what their vaults need.
 
         Parameters
         ----------
@@ -335,6 +335,8 @@ class Lane:
             age_s = 0.0 if oldest is None else max(0.0, (now_ms - oldest) / 1000)
             following = partition.position.next.get(at[0], 0)
             self.observer.lag(Lag(partition.stage.name, *at, behind + waiting, age_s, following))
+        for partition in self.partitions.values():
+            partition.tidy()
 
     # ------------------------------------------------------------------ end
 

@@ -105,6 +105,8 @@ class Partition(Generic[V]):
         self._state = threading.Condition()
         self._running = False
         self._flowing = False
+        # The next batch is run though it may be empty: the vault needs one.
+        self._chores = False
 
     @property
     def changelog(self) -> str:
@@ -213,6 +215,12 @@ class Partition(Generic[V]):
             self._state.notify_all()
         self._maybe_run()
 
+    def tidy(self) -> None:
+        """Run a batch if the vault needs one: on a partition without work nobody else would."""
+        with self._state:
+            self._chores = self._flowing and self.kept.has_chores
+        self._maybe_run()
+
     @property
     def waiting_since(self) -> float | None:
         """Since when work has waited without a commit, by time.monotonic(); None when there is none."""
@@ -237,7 +245,7 @@ class Partition(Generic[V]):
         self._around.pool.submit(self._run)
 
     def _has_work(self) -> bool:
-        return bool(self._pending) or self.timers.any_due(self.position.stream_ms)
+        return bool(self._pending) or self._chores or self.timers.any_due(self.position.stream_ms)
 
     def _run(self) -> None:
         """Run batches until there is no work; in a thread of the pool."""
@@ -255,7 +263,10 @@ class Partition(Generic[V]):
             self._around.failed(exc)
 
     def _next_work(self) -> Work | None:
-        """Return the work of the next batch (no records: only timers are due), or None when there is none."""
+        """Return the work of the next batch, or None when there is none.
+
+        No records: timers are due, or the vault needs a batch.
+        """
         with self._state:
             self._linger()
             if not self._flowing or not self._has_work():
@@ -263,6 +274,7 @@ class Partition(Generic[V]):
                 self._state.notify_all()
                 return None
             pending, most = self._pending, self.stage.max_batch
+            self._chores = False
             if not pending:
                 return Work([], {})
             records = pending.popleft()

@@ -10,7 +10,7 @@ from streams.lane.errors import FormError
 from streams.lane.forms import Forms, is_sealed
 from streams.lane.job import LANE_KEY_PREFIX
 from streams.lane.reading import last_values
-from streams.lane.vault import WRAPPED_BYTES, SealKey, Vault
+from streams.lane.vault import ROLL_KEY, WRAPPED_BYTES, SealKey, Vault
 
 pytestmark = pytest.mark.kafka
 
@@ -148,18 +148,24 @@ def test_another_seal_key_is_told(floor: Floor) -> None:
 def test_the_seal_key_is_changed_while_the_work_goes_on(floor: Floor) -> None:
     """With both keys every secret is wrapped anew; then the new one alone opens all, and the former one nothing."""
     _counted(floor)
-    both = floor.start(f"sealed={NEXT_KEY}:{SEAL_KEY}")
-    floor.send_lines(100, begin=301)
+    both = floor.start(f"sealed={NEXT_KEY}:{SEAL_KEY}")  # nothing comes in meanwhile
     floor.wait(lambda: _wrapped_by(floor, NEXT_KEY))
     both.terminate()
     assert both.wait(20) == 0
     alone = floor.start(f"sealed={NEXT_KEY}")
-    floor.send_lines(100, begin=401)
+    floor.send_lines(100, begin=301)
     wait_counted(floor, NEXT_KEY)
     alone.terminate()
     assert alone.wait(20) == 0
     assert state(floor, NEXT_KEY) == floor.truth
     assert floor.start(SEALED).wait(20) == 78
+
+
+def test_a_partition_that_nobody_writes_to_begins_new_segments(floor: Floor) -> None:
+    """Else a secret that was destroyed last would lie in the vault's last segment until somebody writes again."""
+    create(floor, 2)
+    floor.start(SEALED)
+    floor.wait(lambda: sorted(m.partition() for m in floor.read("vault") if m.key() == ROLL_KEY) == [0, 1])
 
 
 def _wrapped_by(floor: Floor, seal_key: str) -> bool:

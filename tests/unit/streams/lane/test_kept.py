@@ -133,7 +133,9 @@ def test_a_quiet_vault_begins_new_segments() -> None:
     assert ROLL_KEY in commit(kept, a="x").secrets
     clock.now = 1_799.0
     assert ROLL_KEY not in commit(kept, a="x").secrets
+    assert not kept.has_chores
     clock.now = 1_800.0
+    assert kept.has_chores
     assert ROLL_KEY in kept.seal({}, {}, ()).secrets, "an aborted batch has begun none"
     assert ROLL_KEY in commit(kept).secrets
     assert ROLL_KEY not in commit(kept).secrets
