@@ -109,7 +109,7 @@ def marks_of(profile: Mapping[str, Any], now_ms: int) -> list[tuple[bytes, int, 
     facets that the cut keeps away. Whatever was granted before ``now_ms`` has not lifted it.
     """
     bound = [m for m in profile["members"] if m["cuts"] and len(m["cuts"]) == len(m["cut_sides"])]
-    said = ("purpose", "channel", "at_ms", "source", "proof")
+    said = ("purpose", "channel", "at_ms", "source")
     no = [{**{name: c[name] for name in said}, "since_ms": now_ms} for c in profile["consent"] if not c["granted"]]
     return [(m["node"], m["since_ms"], {**mark_of(m), "withdrawn": no}) for m in bound]
 

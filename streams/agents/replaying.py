@@ -185,6 +185,6 @@ def _kept(withdrawn: Sequence[Mapping[str, Any]]) -> Kept | None:
     """Return what each side of a split keeps: the whole's withdrawals. Its contacts come as decisions."""
     held = {}
     for each in withdrawn:
-        given = ConsentGiven(granted=False, at_ms=each["at_ms"], source=each["source"], proof=each["proof"])
+        given = ConsentGiven(granted=False, at_ms=each["at_ms"], source=each["source"], proof="")
         held[f"{each['purpose']}|{each['channel']}"] = Withdrawn(given, each["since_ms"])
     return Kept(held) if held else None

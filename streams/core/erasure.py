@@ -42,9 +42,9 @@ from streams.core.links import (
     Step,
     Void,
 )
+from streams.core.near import likeness
 from streams.core.near.carding import withdrawn
-from streams.core.near.likeness import drop
-from streams.core.near.messages import Alike, Borne, Compare
+from streams.core.near.messages import Alike, Borne, Compare, Holds
 from streams.core.relations.messages import Place, Told
 from streams.core.relations.places import releases
 from streams.core.relations.related import leave_all
@@ -73,22 +73,16 @@ def erase(turn: Turn, ruling: Ordered) -> None:
             turn.send(more.node, Rule(more.id, more.kind, more.node, more.other))
         elif more.id:  # a suspension is our own order
             turn.void(more.node, ERASED, more.id)
-    _end_near_matches(turn)
-    leave_all(turn)
     nodes = sorted(root.members)
+    turn.events.extend(withdrawn(root))
+    likeness.end_all(turn, nodes)
+    leave_all(turn)
     for node in nodes:
         if node != root.node:
             turn.send(node, Erase(ruling.id))
     turn.events.append(Forgotten(root.node, tuple(nodes), ruling.node, ruling.id))
     turn.record = Erased(turn.now_ms, ruling.id)
     root.members = {}  # who goes on with this turn finds nobody: a pointer must not be shortened to us
-
-
-def _end_near_matches(turn: Turn) -> None:
-    """Take the customer's cards back from all blocks, and its questions from the queue."""
-    turn.events.extend(withdrawn(turn.root))
-    for other, likeness in turn.root.likenesses.items():
-        drop(turn, other, likeness)
 
 
 def forget(ruling: str, now_ms: int) -> Step:
@@ -124,7 +118,10 @@ def at_erased(erased: Erased, message: Message) -> Step:
             return Step(erased, changed=False)
         case Place() as place:
             return Step(erased, releases(place, message.to), changed=False)
-        case Compress() | Repoint() | Reconsider() | Erase() | Alike() | Compare() | Borne() | Told():
+        case Holds() as held if not held.erased:
+            gone = Holds(held.other, held.node, [held.node])
+            return Step(erased, (Message(held.other, message.to, gone),), changed=False)
+        case Compress() | Repoint() | Reconsider() | Erase() | Alike() | Compare() | Borne() | Holds() | Told():
             return Step(erased, changed=False)
     raise ProtocolError(f"{type(message.body).__name__} for node {message.to.hex()}, which was erased")
 

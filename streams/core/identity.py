@@ -35,8 +35,8 @@ from streams.core.links import (
     aim,
 )
 from streams.core.near import pairs
-from streams.core.near.likeness import NEAR_MATCH
-from streams.core.near.messages import Alike, Borne, Compare
+from streams.core.near.likeness import NEAR_MATCH, on_holds
+from streams.core.near.messages import Alike, Borne, Compare, Holds
 from streams.core.relations import group, related
 from streams.core.relations.messages import Ask, Belong, Release, Told
 from streams.core.state import Alias, Claim, Erased, Group, Member, NodeRecord, Root, Tie
@@ -73,6 +73,7 @@ _WEIGHERS: Mapping[type, Callable[[Turn, Any], bool]] = {
     Alike: pairs.on_alike,
     Compare: pairs.on_compare,
     Borne: pairs.on_borne,
+    Holds: on_holds,
 }
 
 
@@ -268,7 +269,7 @@ def _first_contact(message: Message, now_ms: int) -> Step:
         return erasure.mark(body, now_ms)
     if isinstance(body, Rule):
         return Step(None, events=(Void(body.node, body.node, "unknown-customer", body.id),), changed=False)
-    if isinstance(body, (Link, Compress, Reconsider, Alike, Compare, Borne, Told)) or (
+    if isinstance(body, (Link, Compress, Reconsider, Alike, Compare, Borne, Holds, Told)) or (
         isinstance(body, Answer) and not body.to_proposal and not body.releases
     ):
         return Step(None, changed=False)  # news for a customer who is not there

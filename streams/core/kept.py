@@ -1,6 +1,8 @@
 """What protects a customer stays on both sides of a split: withdrawals of consent, and the contacts that caps count.
 
-Whoever was wrongly taken for somebody else was contacted as both, and has said no as both.
+Whoever was wrongly taken for somebody else was contacted as both, and has said no as both. Of a withdrawal the fact is
+kept, where it came from and when, but not its proof: that is what the other person wrote, it stays in the facet it came
+through, and an erasure of that person reaches it there.
 """
 
 import msgspec
@@ -21,7 +23,7 @@ def keep(whole: Root, group: set[bytes], now_ms: int) -> Kept | None:
     said = with_consent(whole.kept, join_consent(list(whole.facets.values()), whole.members))
     before = whole.kept.consent if whole.kept is not None else {}
     withdrawn = {
-        key: before[key] if key in before and before[key].given is given else Withdrawn(given, now_ms)
+        key: before[key] if key in before and before[key].given is given else Withdrawn(_without_proof(given), now_ms)
         for key, given in said.items()
         if not given.granted
     }
@@ -62,6 +64,10 @@ def with_contacts(kept: Kept | None, contacts: list[Contact]) -> list[Contact]:
     if kept is None or not kept.contacts:
         return contacts
     return sorted(_join(contacts, kept.contacts), key=_newest)[:MAX_CONTACTS]
+
+
+def _without_proof(given: ConsentGiven) -> ConsentGiven:
+    return msgspec.structs.replace(given, proof="")
 
 
 def _lifts(given: ConsentGiven, withdrawn: Withdrawn) -> bool:

@@ -6,7 +6,7 @@ A message is for a node. Where that node has become an alias it is forwarded alo
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from streams.core.near.messages import Alike, Borne, Compare, Distinguished, Left, Matched, Placed, Weighed
+from streams.core.near.messages import Alike, Borne, Compare, Distinguished, Holds, Left, Matched, Placed, Weighed
 from streams.core.relations.messages import Ask, Belong, Place, Release, Told
 from streams.core.state import NodeRecord
 
@@ -148,6 +148,7 @@ Body: TypeAlias = (
     | Alike
     | Compare
     | Borne
+    | Holds
     | Belong
     | Told
     | Ask
@@ -166,7 +167,7 @@ def aim(body: Body) -> bytes | None:
     match body:
         case Deliver():
             return body.facet
-        case Link() | Rule() | Alike() | Compare() | Borne() | Told() | Place() | Done():
+        case Link() | Rule() | Alike() | Compare() | Borne() | Holds() | Told() | Place() | Done():
             return body.node
         case Propose() | Answer() | Reconsider():
             return body.theirs
@@ -325,6 +326,7 @@ _FIELDS: Mapping[type, str] = {
     Alike: "alike",
     Compare: "compare",
     Borne: "borne",
+    Holds: "holds",
     Belong: "belong",
     Told: "told",
     Ask: "ask",
@@ -347,6 +349,7 @@ _BODIES: Mapping[str, Callable[..., Body]] = {
     "alike": Alike,
     "compare": Compare,
     "borne": Borne,
+    "holds": Holds,
     "belong": Belong,
     "told": Told,
     "ask": Ask,

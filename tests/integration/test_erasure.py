@@ -32,18 +32,35 @@ from deploy.local.processes import ProcessSpec, await_ready, free_port, kill, ru
 from deploy.local.services import kafka_running, redis_running
 from deploy.local.topology import sada, says_yes
 from schemas.identifiers import Hasher, normalise
-from schemas.topics import CUSTOMERS_CHANGELOG, DEAD_LETTERS, IDENTITIES, PROFILES, TOPICS, VAULT, actions, signals
+from schemas.topics import (
+    CUSTOMERS_CHANGELOG,
+    DEAD_LETTERS,
+    EXAMPLES,
+    IDENTITIES,
+    MATCHES,
+    MODELS,
+    NEAR_CHANGELOG,
+    NEAR_VAULT,
+    PROFILES,
+    TOPICS,
+    VAULT,
+    actions,
+    signals,
+)
 from schemas.wire import codec_of
 from streams.agents.words import state_words
 from streams.cli import build
 from streams.core import state
 from streams.core.state import Erased
+from streams.lane.errors import FormError
 from streams.lane.forms import Forms, is_sealed
+from tests.integration.test_learners import churn_examples
 from tests.peers import marked
 from tests.peers.delivery import action
 from tests.peers.gateway import NODE_KEY, Door, gateway
 from tests.peers.processes import environment, records
 from tests.property.cluster import page_view
+from tests.property.near_cluster import stated
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -112,9 +129,13 @@ class Stack:
     def sent(self, number: int) -> None:
         """Write signals of passers-by to every partition, so that segments end."""
         producer = Producer({"bootstrap.servers": self.kafka})
-        for each in range(40):
+        for each in range(16):
             raw = page_view(number, [("user_id", f"passer-{each}")], time.time_ns() // 1_000_000)
             producer.produce(self.prefix + signals("web"), raw, node("user_id", f"passer-{each}"))
+            # A card of its own, so that blocks of near matches are written on every partition.
+            born = {"name": "Passer", "birthday": f"19{(number + each) % 90 + 10}-01-02", "postal_code": str(number)}
+            raw = stated(number * 100 + each, [("user_id", f"passer-{each}")], born)
+            producer.produce(self.prefix + signals("crm"), raw, node("user_id", f"passer-{each}"))
         assert producer.flush(20) == 0
 
 
@@ -190,14 +211,52 @@ def put_action(stack: Stack, customer: bytes) -> None:
     assert producer.flush(20) == 0
 
 
-def whole(stack: Stack) -> dict[str, Any] | None:
+def parted(stack: Stack) -> None:
+    """Let somebody else's tablet be taken for the person's, and be parted again: it keeps what protects both."""
+    tablet, event = (
+        node("anonymous_id", marked.TABLET),
+        {"event": "Product Viewed", "properties": {"product_id": "tea"}},
+    )
+    sent = {"anonymousId": marked.TABLET, **event}
+    for body in (sent, {**sent, "userId": marked.USER}):
+        assert stack.door.post("/v1/track", body).status_code == 200
+    eventually("the tablet is not the person's", lambda: whole(stack, {*NODES, tablet}))
+    name = f"anonymous_id:{marked.TABLET}"
+    sada_says(stack, "identity", "split", name, "--reason", "another's, ticket 11", "--yes")
+    eventually("the tablet is not parted", lambda: whole(stack))
+
+
+def kept_by_the_tablet(stack: Stack) -> None:
+    """Demand that the tablet's owner is still protected by the withdrawal, and holds no word of the person's."""
+    raw = stack.newest(PROFILES)[node("anonymous_id", marked.TABLET)]
+    (said,) = codec_of("profile").decode(raw or b"")["consent"]
+    assert (said["purpose"], said["channel"], said["granted"], said["proof"]) == ("marketing", "email", False, "")
+
+
+def question(stack: Stack) -> str:
+    """Return what has become of the near match between the person and whom they are like; "" before there was any."""
+    pair = {node("user_id", marked.LIKE), node("user_id", marked.USER)}
+    told = [codec_of("match").decode(raw or b"") for raw in stack.newest(MATCHES).values()]
+    return next((match["state"] for match in told if {match["node"], match["other"]} == pair), "")
+
+
+def learned(stack: Stack) -> None:
+    """Let a model be learned from enough examples for a snapshot."""
+    producer = Producer({"bootstrap.servers": stack.kafka})
+    for example in churn_examples(250):
+        producer.produce(stack.prefix + EXAMPLES, codec_of("example").encode(example), b"churn")
+    assert producer.flush(20) == 0
+    eventually("no model is published", lambda: stack.newest(MODELS))
+
+
+def whole(stack: Stack, nodes: set[bytes] = NODES) -> dict[str, Any] | None:
     """Return the person's profile once all identifiers are of one customer."""
     with redis.Redis.from_url(stack.redis) as client:
         owner = client.get(stack.view.node(node("user_id", marked.USER)))
         raw = owner and client.get(stack.view.profile(bytes.fromhex(owner.decode())))
     profile = orjson.loads(raw) if raw else None
     members = {bytes.fromhex(member["node"]) for member in profile["members"]} if profile else set()
-    return profile if members == NODES else None
+    return profile if members == nodes else None
 
 
 def shorten(stack: Stack) -> None:
@@ -221,20 +280,20 @@ def sada_says(stack: Stack, *words: str, typed: str = "") -> str:
     return done.output
 
 
-def opened(stack: Stack) -> Iterator[bytes]:
-    """Yield what the changelog says to whoever has the deployment's key: all that any living secret opens."""
+def opened(stack: Stack, changelog: str, vault: str) -> Iterator[bytes]:
+    """Yield what a changelog says to whoever has the deployment's key: all that any living secret opens."""
     from streams.lane.vault import SealKey
 
     forms, key = Forms(state_words()), SealKey(bytes.fromhex(NODE_KEY))
     secrets: dict[bytes, list[bytes]] = {}
-    for raw in records(stack.kafka, stack.prefix + VAULT, lambda _: True, settled_s=0.5):
+    for raw in records(stack.kafka, stack.prefix + vault, lambda _: True, settled_s=0.5):
         if raw.value is not None and (secret := key.unwrap(raw.value)) is not None:
             secrets.setdefault(raw.key or b"", []).append(secret)
-    for raw in records(stack.kafka, stack.prefix + CUSTOMERS_CHANGELOG, lambda _: True, settled_s=0.5):
+    for raw in records(stack.kafka, stack.prefix + changelog, lambda _: True, settled_s=0.5):
         if raw.value is None or (raw.key or b"").startswith(b"\x00"):
             continue
         for secret in secrets.get(raw.key or b"", []) if is_sealed(raw.value) else [None]:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(FormError):  # a secret that came later, or was replaced
                 yield forms.open(raw.key or b"", raw.value, secret)
 
 
@@ -247,7 +306,8 @@ def places(stack: Stack) -> dict[str, Any]:
         "broker files": marked.in_files(stack.folder / "broker" / "kafka"),
         "var": marked.in_files(stack.folder / "var"),
         "pages": marked.in_pages(*stack.ports),
-        "opened": marked.found_in(b"\0".join(opened(stack))),
+        "opened": marked.found_in(b"\0".join(opened(stack, CUSTOMERS_CHANGELOG, VAULT))),
+        "near matches, opened": marked.found_in(b"\0".join(opened(stack, NEAR_CHANGELOG, NEAR_VAULT))),
     }
 
 
@@ -267,8 +327,12 @@ def test_nothing_is_left_of_who_was_erased(stack: Stack) -> None:
         "traits": {"email": "omid@other.example", "first_name": "Omid", "phone": "+989351112233"},
     }
     assert stack.door.post("/v1/identify", omid).status_code == 200
+    assert stack.door.post("/v1/identify", {"userId": marked.LIKE, "traits": marked.LIKE_TRAITS}).status_code == 200
     told(stack.door)
     profile = eventually("the person is not one customer", lambda: whole(stack))
+    parted(stack)
+    learned(stack)
+    eventually("nobody is asked about the near match", lambda: question(stack) == "open")
     customer = bytes.fromhex(profile["customer"])
     broken(stack)
     put_action(stack, customer)
@@ -283,7 +347,8 @@ def test_nothing_is_left_of_who_was_erased(stack: Stack) -> None:
     assert there["redis"].keys() >= {"profile", "inbox"}
     assert there["redis files"], "Redis' own files are searched in vain"
     assert there["broker files"], "the broker's files are searched in vain"
-    assert there["opened"] >= {"email", "address", "birth date", "search"}, "the changelog is not opened"
+    assert there["opened"] >= {"email", "address", "birth date", "search", "proof"}, "the changelog is not opened"
+    assert there["near matches, opened"], "the changelog of near matches is not opened"
     assert "customers-changelog" not in there["topics"], "state is not sealed"
     assert not there["var"], "logs or stores on disk hold plain words"
     seen = set.union(*there["topics"].values())
@@ -318,6 +383,8 @@ def test_nothing_is_left_of_who_was_erased(stack: Stack) -> None:
         _refused(stack)
     gone(stack, "after restarts")
     _bystander_unchanged(stack, other, before)
+    assert question(stack) == "gone"
+    kept_by_the_tablet(stack)
 
 
 def _root(stack: Stack, of: bytes) -> bytes:

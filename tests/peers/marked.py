@@ -3,7 +3,7 @@
 import base64
 import json
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,20 @@ WORDS = {
     "ip": "203.0.113.179",
     "what was sent": "qzxvoucher",
     "what failed": "qzxbroken",
+    "proof": "qzxsaidso",
 }
+# Somebody else, of whose traits each is a mistake away from the person's: a near match.
+LIKE = "nearly-1"
+LIKE_TRAITS = {
+    "email": "zahra.qzmark@mark.example",
+    "phone": "+989127770319",
+    "first_name": "زهراقزمارگ",
+    "last_name": "Qzmarkiyan",
+    "address": "7 Qzgarden Lane",
+    "birthday": "1931-12-07",
+}
+# A tablet that the person once signed in with: it is somebody else's, and parted.
+TABLET = "family-tablet-1"
 
 
 def calls() -> list[tuple[str, dict[str, Any]]]:
@@ -52,6 +65,7 @@ def calls() -> list[tuple[str, dict[str, Any]]]:
     order = {"order_id": "o-1", "total": 4.5, "currency": "EUR", "products": [product], "note": WORDS["order note"]}
     ticket = {"ticket_id": "t-1", "reason": "delivery", "priority": "high", "text": f"the {WORDS['ticket']} is lost"}
     message = {"direction": "inbound", "text": f"my {WORDS['message']} is ill", "thread_id": "th-1"}
+    no = {"purpose": "marketing", "channel": "email", "proof": f"on the phone: {WORDS['proof']}"}
     searched = {"anonymousId": BROWSER, "event": "Products Searched", "properties": {"query": WORDS["search"]}}
     return [
         ("/v1/track", {**searched, "context": context}),
@@ -59,6 +73,7 @@ def calls() -> list[tuple[str, dict[str, Any]]]:
         ("/v1/track", {**known, "event": "Order Completed", "properties": order}),
         ("/v1/track", {**known, "event": "Ticket Opened", "properties": ticket}),
         ("/v1/track", {**known, "event": "Message Received", "properties": message}),
+        ("/v1/track", {**known, "event": "Consent Withdrawn", "properties": no}),
         ("/v1/identify", {**known, "anonymousId": BROWSER, "traits": {"email": EMAIL.lower()}}),
     ]
 
@@ -102,28 +117,26 @@ def in_topics(kafka: str, prefix: str) -> dict[str, set[str]]:
             "fetch.wait.max.ms": 50,
         }
     )
-    found: dict[str, set[str]] = {}
+    raw: dict[str, list[bytes]] = {}
     try:
-        for name, topic in consumer.list_topics(timeout=20).topics.items():
-            if name.startswith((prefix, "__")):
-                found[name.removeprefix(prefix)] = found_in(b"\0".join(_raw(consumer, name, list(topic.partitions))))
+        known = consumer.list_topics(timeout=20).topics.items()
+        parts = {name: topic.partitions for name, topic in known if name.startswith((prefix, "__"))}
+        consumer.assign([TopicPartition(name, part, OFFSET_BEGINNING) for name, some in parts.items() for part in some])
+        left = sum(map(len, parts.values()))
+        while left:
+            first = consumer.poll(20)
+            assert first is not None, "the topics are silent"
+            for message in (first, *consumer.consume(5_000, timeout=0)):
+                if message.error() is not None:
+                    left -= 1
+                    continue
+                headers = (part for pair in message.headers() or () for part in (pair[0].encode(), pair[1]))
+                raw.setdefault(message.topic() or "", []).extend(
+                    part for part in (message.key(), message.value(), *headers) if part
+                )
     finally:
         consumer.close()
-    return found
-
-
-def _raw(consumer: Any, topic: str, parts: list[int]) -> Iterator[bytes]:
-    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in parts])
-    ended = 0
-    while ended < len(parts):
-        first = consumer.poll(20)
-        assert first is not None, f"{topic} is silent"
-        for message in (first, *consumer.consume(5_000, timeout=0)):
-            if message.error() is not None:
-                ended += 1
-                continue
-            headers = (part for pair in message.headers() or () for part in (pair[0].encode(), pair[1]))
-            yield from (part for part in (message.key(), message.value(), *headers) if part)
+    return {name.removeprefix(prefix): found_in(b"\0".join(some)) for name, some in raw.items()}
 
 
 def in_files(*folders: Path) -> dict[str, set[str]]:

@@ -14,6 +14,7 @@ from streams.agents import customers, near
 from streams.core import absorb, customer, erasure, identity, split
 from streams.core.links import Message, Step
 from streams.core.near import carding, likeness, pairs
+from streams.core.near.messages import Holds
 from streams.core.relations import declared, group, places, related
 from streams.core.state import Group
 from streams.core.turn import ProtocolError
@@ -113,7 +114,7 @@ def held_once() -> None:
     for number, name in enumerate((matches.ONE, matches.OTHER, matches.ONE), 3):
         cluster.state(number, name, matches.SARA | {"phone": f"555123456{number}"})
         cluster.settle(random.Random(number))
-    assert sum(len(root.likenesses) for root in cluster.customers()) == 1
+    assert len(matches.held(cluster)) == 1
 
 
 def can_be_cut() -> None:
@@ -130,6 +131,13 @@ def erased_leave_nothing() -> None:
     """Play an erasure of each of two who are alike."""
     for name in (matches.ONE, matches.OTHER):
         matches.test_who_is_erased_leaves_nothing(name)
+
+
+def erased_at_any_moment() -> None:
+    """Play an erasure of either of two who are alike, in random batches."""
+    play = matches.test_who_is_erased_at_any_moment_is_asked_about_no_more.hypothesis.inner_test  # type: ignore[attr-defined]
+    for number in range(40):
+        play(1 + number % 3, number % 2 == 0, random.Random(number))
 
 
 # ── relations ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -297,6 +305,13 @@ def _anew(root: Any, node: bytes, hashed: Any) -> tuple[Any, ...]:
     return root, node, hashed
 
 
+def _no_answer_to_holds(original: Callable[..., Step]) -> Callable[..., Step]:
+    """Let an erased node drop the news that somebody holds a pair with it."""
+    return lambda erased, message: (
+        Step(erased, changed=False) if isinstance(message.body, Holds) else original(erased, message)
+    )
+
+
 OF_NEAR: dict[str, Broken] = {
     "a pair is held by both": Broken(replaced(pairs, "rank", nothing((0, b""))), held_once),
     "who was told apart is asked about again": Broken(
@@ -340,6 +355,15 @@ OF_NEAR: dict[str, Broken] = {
     ),
     "the same card is sent again": Broken(
         replaced(carding, "recard", before(_anew)), matches.test_the_same_card_is_sent_once
+    ),
+    "who holds a pair is not told of the erasure": Broken(
+        replaced(likeness, "end_all", nothing()), erased_leave_nothing
+    ),
+    "nobody remembers who holds a pair": Broken(
+        lambda patch: patch.setitem(identity._WEIGHERS, Holds, nothing(False)(None)), erased_leave_nothing
+    ),
+    "who was erased does not answer who holds a pair": Broken(
+        replaced(erasure, "at_erased", _no_answer_to_holds), erased_at_any_moment
     ),
     "there is no room for so many likenesses": Broken(constant(likeness, "MAX_LIKENESSES", 0), one_question),
 }

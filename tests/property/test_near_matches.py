@@ -14,7 +14,8 @@ from streams.agents.near import LEARNER
 from streams.core.near.block import Block
 from streams.core.near.carding import blocks_of
 from streams.core.near.learner import Learner
-from streams.core.near.likeness import pair_id
+from streams.core.near.likeness import Stage, pair_id
+from streams.core.state import Likeness
 from streams.lane.job import Batch
 from tests.bench.linkage.staged import staged
 from tests.bench.linkage.stream import TRAITS, linked
@@ -53,6 +54,12 @@ def _blocks(cluster: NearCluster) -> list[Block]:
             if isinstance(each, Block)]  # fmt: skip
 
 
+def held(cluster: NearCluster) -> list[Likeness]:
+    """Return all pairs that roots hold."""
+    known = [likeness for root in cluster.customers() for likeness in root.likenesses.values()]
+    return [likeness for likeness in known if likeness.stage != Stage.THEIRS]
+
+
 def _learners(cluster: NearCluster) -> list[Learner]:
     return [held[LEARNER] for (stage, _), held in cluster.held.items() if stage == NEAR and LEARNER in held]
 
@@ -76,7 +83,7 @@ def test_two_spellings_of_one_person_are_one_question(partitions: int, rnd: rand
     assert match["agreement"]["birth"] == "same"
     assert match["agreement"]["surname"] == "near"
     assert len(cluster.customers()) == 3
-    assert sum(len(root.likenesses) for root in cluster.customers()) == 1
+    assert len(held(cluster)) == 1
     assert not cluster.written(topics.DEAD_LETTERS)
 
 
@@ -224,7 +231,7 @@ def test_a_signal_that_names_both_settles_the_question() -> None:
 
 @pytest.mark.parametrize("name", [ONE, OTHER])
 def test_who_is_erased_leaves_nothing(name: tuple[str, str]) -> None:
-    """No block and no learner holds a card of the customer; what was asked on it by its root is asked no more."""
+    """No block and no learner holds a card of the customer; what was asked on it, by whom ever, is asked no more."""
     cluster, one, other = _two()
     erased, stays = (one, other) if name == ONE else (other, one)
     (match,) = cluster.matches().values()
@@ -237,12 +244,29 @@ def test_who_is_erased_leaves_nothing(name: tuple[str, str]) -> None:
     text = b"".join(cluster.jobs[NEAR][1].encode(value) for value in states)
     assert (b"harington" in text) is (name == ONE)
     assert (b"harrington" in text) is (name == OTHER)
-    # Where the other customer holds the pair, it is the view that sees that there is nobody to compare.
     (now,) = cluster.matches().values()
-    assert now["state"] == ("gone" if match["node"] == erased else "open")
+    assert (match["state"], now["state"]) == ("open", "gone")
+    assert not any(root.likenesses for root in cluster.customers())
     cluster.state(9, OTHER if name == ONE else ONE, SARA | {"country": "GB"})
     cluster.settle(random.Random(3))
     assert len(cluster.customers()) == 1
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.booleans(), st.randoms(use_true_random=False))
+def test_who_is_erased_at_any_moment_is_asked_about_no_more(partitions: int, first: bool, rnd: random.Random) -> None:
+    """The ruling comes while cards meet, while roots compare, while all records are weighed: no question is left."""
+    cluster = NearCluster(partitions, REVIEW)
+    one, other = cluster.state(1, ONE, SARA), cluster.state(2, OTHER, SARAH)
+    for _ in range(rnd.randrange(30)):
+        places = [place for place, queue in cluster.waiting.items() if queue]
+        if places:
+            cluster.batch(*rnd.choice(places), rnd.randint(1, 3))
+    erased = one if first else other
+    cluster.rule(ruling("erase", erased, b"", 9), erased)
+    cluster.settle(rnd)
+    assert {match["state"] for match in cluster.matches().values()} <= {"gone"}
+    assert not held(cluster)
 
 
 def test_a_block_that_a_card_has_left_gets_a_new_secret() -> None:

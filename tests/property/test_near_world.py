@@ -11,6 +11,7 @@ from streams.core.near.block import Block
 from streams.core.near.carding import blocks_of
 from streams.core.near.learner import Learner
 from streams.core.near.likeness import MAX_DIFFERENT, MAX_LIKENESSES, Stage
+from streams.core.state import Erased
 from tests.property.cluster import ruling
 from tests.property.near_cluster import NEAR, NearCluster
 from tests.unit.streams.core.near.people import people
@@ -63,10 +64,17 @@ def test_whatever_happens_cards_are_those_of_who_is_there(seed: int, automatic: 
     learners = [held[LEARNER] for held in near if LEARNER in held]
     recent = {card.node for learner in learners if isinstance(learner, Learner) for card in learner.recent}
     assert recent <= told.keys()
+    held = {node: value for (stage, _), known in cluster.held.items() if stage != NEAR for node, value in known.items()}
+    gone = {node for node, record in held.items() if isinstance(record, Erased)}
+    for match in cluster.matches().values():
+        assert match["state"] != "open" or gone.isdisjoint((match["node"], match["other"]))
     for root in roots:
         stages = [likeness.stage for likeness in root.likenesses.values()]
         assert stages.count(Stage.DIFFERENT) <= MAX_DIFFERENT
-        assert len(stages) - stages.count(Stage.DIFFERENT) <= MAX_LIKENESSES
+        assert stages.count(Stage.THEIRS) <= MAX_LIKENESSES
+        assert len(stages) - stages.count(Stage.DIFFERENT) - stages.count(Stage.THEIRS) <= MAX_LIKENESSES
+        asked = {other for other, each in root.likenesses.items() if each.stage not in {Stage.DIFFERENT, Stage.THEIRS}}
+        assert gone.isdisjoint(asked)
         assert all(likeness.ours in root.members for likeness in root.likenesses.values())
         assert not [
             other for other, each in root.likenesses.items() if other in root.members and each.stage != Stage.DIFFERENT

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from schemas.identifiers import NODE_BYTES
 from streams.core.cuts import CUT
 from streams.core.near.compare import DIFFERS, FIELDS, NEAR, SAME, SIMILAR
-from streams.core.near.messages import Distinguished, Matched
+from streams.core.near.messages import Distinguished, Holds, Matched
 from streams.core.state import Likeness, Ordered, Proof, Root
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 # The source of links that were made by themselves.
 NEAR_MATCH: Final = "near-match"
 
-# Likenesses of one customer that nobody has judged: beyond them the least probable is dropped. More are a name and a
-# birthday that many share, and no person looks at the seventeenth.
+# Likenesses of one customer that nobody has judged, and as many that others hold: beyond them the least probable is
+# dropped. More are a name and a birthday that many share, and no person looks at the seventeenth.
 MAX_LIKENESSES = 16
 # People that operators have told apart from one customer; nothing of it is ever dropped.
 MAX_DIFFERENT = 64
@@ -32,6 +32,7 @@ MAX_DIFFERENT = 64
 class Stage(IntEnum):
     """How far a likeness is."""
 
+    THEIRS = -1  # the other customer holds the pair, and is told should this one be erased
     WEIGHING = 0  # the near stage is asked whether all records of both bear it
     UNBORNE = 1  # they do not
     OPEN = 2  # a person may answer
@@ -88,10 +89,11 @@ def tell(turn: "Turn", other: bytes, found: Likeness, state: str, *, by: str = "
 def make_room(turn: "Turn") -> None:
     """Drop the least probable likenesses that are too many; what an operator said stays."""
     known = turn.root.likenesses
-    judged = len(different_from(turn.root))
-    while len(known) - judged > MAX_LIKENESSES:
-        least = min((k for k, v in known.items() if v.stage != Stage.DIFFERENT), key=lambda k: (known[k].match, k))
-        drop(turn, least, known.pop(least))
+    for theirs in (False, True):
+        of_kind = [k for k, v in known.items() if v.stage != Stage.DIFFERENT and (v.stage == Stage.THEIRS) is theirs]
+        of_kind.sort(key=lambda k: (known[k].match, k))
+        for least in of_kind[: max(0, len(of_kind) - MAX_LIKENESSES)]:
+            drop(turn, least, known.pop(least))
 
 
 def drop(turn: "Turn", other: bytes, found: Likeness) -> None:
@@ -155,11 +157,34 @@ def refused(turn: "Turn", theirs: bytes, limit: str) -> None:
         tell(turn, theirs, found, "open")
 
 
-def erased(turn: "Turn", theirs: bytes) -> None:
+def on_holds(turn: "Turn", told: Holds) -> bool:
+    """Remember who holds a pair with us, or end those with who was erased; return whether the record has changed."""
+    known = turn.root.likenesses
+    if told.erased:
+        ended = [erased(turn, theirs) for theirs in told.erased]
+        return any(ended)
+    if told.other in known or told.other in turn.root.members:
+        return False
+    known[told.other] = Likeness(told.node, 0.0, 0.0, b"", turn.now_ms, Stage.THEIRS)
+    make_room(turn)
+    return told.other in known
+
+
+def erased(turn: "Turn", theirs: bytes) -> bool:
     """End the question on a customer that was erased: nobody can answer it; an operator's *different* stays."""
     found = turn.root.likenesses.get(theirs)
-    if found is not None and found.stage != Stage.DIFFERENT:
-        drop(turn, theirs, turn.root.likenesses.pop(theirs))
+    if found is None or found.stage == Stage.DIFFERENT:
+        return False
+    drop(turn, theirs, turn.root.likenesses.pop(theirs))
+    return True
+
+
+def end_all(turn: "Turn", nodes: list[bytes]) -> None:
+    """End this customer's questions here and at whoever shares them: these nodes are erased."""
+    for other, found in turn.root.likenesses.items():
+        drop(turn, other, found)
+        if found.stage != Stage.DIFFERENT:
+            turn.send(other, Holds(other, found.ours, nodes))
 
 
 def distinguish(turn: "Turn", ruling: Ordered) -> str | None:

@@ -48,6 +48,17 @@ class Borne(NamedTuple):
     share: float
 
 
+class Holds(NamedTuple):
+    """The sender's customer holds a pair of both; or it was erased, with ``erased``, and all pairs on it end.
+
+    ``node`` is the receiver's identifier, ``other`` the sender's; ``erased`` all identifiers of the sender's customer.
+    """
+
+    node: bytes
+    other: bytes
+    erased: list[bytes]
+
+
 class Placed(NamedTuple):
     """A facet's card has changed: it is laid beside those of these blocks. It holds personal values."""
 

@@ -4,7 +4,8 @@ The near stage knows records, not customers: it tells the root of one (*alike*).
 root of the other (*compare*). The smaller of both, by (created_at, node), holds the pair, so that it is held once; it
 looks whether they are one already, were parted or told apart, and which limit one customer of both would break. Then
 it has the near stage weigh all records of both (*borne*): in a chain each link is likely and the ends are strangers.
-What is borne becomes a question to a person, or, where the rules say so, a claim like that of any signal.
+What is borne becomes a question to a person, or, where the rules say so, a claim like that of any signal. The other
+root is told that the pair is held (*holds*), and tells its holder should it be erased.
 """
 
 from hashlib import blake2b
@@ -26,7 +27,7 @@ from streams.core.near.likeness import (
     told_apart,
     withdraw,
 )
-from streams.core.near.messages import Alike, Borne, Compare, Weighed
+from streams.core.near.messages import Alike, Borne, Compare, Holds, Weighed
 from streams.core.state import Claim, Likeness, Root
 from streams.core.turn import Stage as ClaimStage
 from streams.core.turn import Turn, rank
@@ -107,8 +108,9 @@ def _hold(turn: Turn, compare: Compare, cards: list[bytes], limit: str) -> bool:
     seen = blake2b(b"".join([*cards, *compare.cards]), digest_size=_DIGEST).digest()
     other = next((node for node in compare.members if node in known), compare.other)
     found = known.get(other)
-    if found is None:
+    if found is None or found.stage == Stage.THEIRS:
         found = known[other] = Likeness(compare.node, 0.0, 0.0, b"", turn.now_ms, Stage.WEIGHING)
+        turn.send(other, Holds(other, compare.node, []))
     elif found.stage == Stage.LINKING and other in turn.root.claims:
         return False  # on its way
     elif found.cards == seen and compare.match < found.match + RAISED:

@@ -80,4 +80,5 @@ def test_marks_are_those_of_cut_members_with_their_sides() -> None:
     consent = [{**given, "granted": False}, {**given, "channel": "email", "granted": True}]
     ((node, since_ms, mark),) = marks_of({"members": [cut, free], "consent": consent}, now_ms=9)
     assert (node, since_ms, mark["cuts"], mark["sides"]) == (b"a" * 16, 3, [b"c"], [1])
-    assert mark["withdrawn"] == [{**given, "since_ms": 9}], "what the whole took back binds each of its parts"
+    no = {"purpose": "marketing", "channel": "sms", "at_ms": 5, "source": "s", "since_ms": 9}
+    assert mark["withdrawn"] == [no], "what the whole took back binds each of its parts, without another's words"

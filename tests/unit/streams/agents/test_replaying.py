@@ -186,7 +186,7 @@ def test_what_operators_parted_is_parted_before_the_first_signal() -> None:
 def test_what_the_whole_took_back_binds_a_part_until_it_is_granted_anew(granted_ms: int) -> None:
     """The withdrawal was said as somebody who is parted now; a grant of before the rebuild did not lift it."""
     tablet = HASHER.node(Identifier("anonymous_id", "tablet"))
-    given = {"purpose": "marketing", "channel": "sms", "at_ms": START_MS, "source": "shop", "proof": "call"}
+    given = {"purpose": "marketing", "channel": "sms", "at_ms": START_MS, "source": "shop"}
     whole = {"kind": "anonymous_id", "value": "tablet", "original": "", "source": "shop", "signal_id": "s"}
     mark = {**whole, "cuts": [b"cut"], "sides": [0], "withdrawn": [{**given, "since_ms": START_MS + 100}]}
     cluster = Cluster(1)

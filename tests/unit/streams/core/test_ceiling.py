@@ -113,7 +113,7 @@ def beside() -> Root:
         ties={node(number) * 2: tie for number in range(MAX_TIES)},
         ordered=[Ordered(word, "different", node(1), node(2))] * MAX_ORDERED,
         story=[Chapter("merged", node(1), "日" * 500, word, word, T)] * MAX_STORY,
-        likenesses=times(MAX_LIKENESSES + MAX_DIFFERENT, lambda _: alike),
+        likenesses=times(2 * MAX_LIKENESSES + MAX_DIFFERENT, lambda _: alike),
         # Of each identifier a group of each kind, and one of those who name it.
         relations=times(MOST_MEMBERS * (len(KINDS) + 1), lambda _: related),
     )

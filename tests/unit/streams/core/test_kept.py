@@ -8,7 +8,7 @@ from streams.core.facet_state import Contact, Facet
 from streams.core.golden_record import merge
 from streams.core.kept import keep, unite, with_contacts
 from streams.core.links import Found, Message, Rule
-from streams.core.state import Alias, Root, Tie, decode
+from streams.core.state import Alias, Root, Tie, decode, encode
 from streams.core.ties import pair
 from tests.unit.streams.core.making import DAY, T, consent, customer, folded, look
 
@@ -56,6 +56,18 @@ def test_a_withdrawal_holds_on_both_sides_until_a_grant_after_the_split() -> Non
     assert not merge(one, T + 200).consent[MARKETING].granted, "given before anybody knew of the split"
     one.facets[A] = folded(consent(True, at=T), consent(True, at=T + 150), node=A)
     assert merge(one, T + 200).consent[MARKETING].granted
+
+
+def test_a_proof_stays_with_who_gave_it() -> None:
+    """The other side keeps the fact; an erasure of who gave it leaves none of their words anywhere."""
+    root = tied(folded(consent(False, at=T), node=A), folded(look("y"), node=B))
+    proof = root.facets[A].consent[MARKETING].proof
+    assert proof
+    for part in parted(root, T + 100):
+        own = A in part.members
+        seen = merge(part, T + 200).consent[MARKETING]
+        assert (seen.granted, seen.at_ms, seen.proof) == (False, T, proof if own else "")
+        assert (proof.encode() in encode(part)) is own
 
 
 def test_what_was_granted_does_not_spread() -> None:
