@@ -39,7 +39,7 @@ class Applied(Generic[V]):
 
     changes: dict[bytes, bytes | None] = field(default_factory=dict)
     values: dict[bytes, V | None] = field(default_factory=dict)
-    due: dict[bytes, int | None] = field(default_factory=dict)
+    due: dict[bytes, bytes] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
     failures: int = 0
     stream_ms: int | None = None
@@ -110,7 +110,7 @@ class Applier(Generic[V]):
                 raise OversizeError(f"the value of a key has {len(raw)} bytes, at most {room} go into the changelog")
             applied.changes[key] = raw
             if self._has_timers:
-                applied.due[key] = None if value is None else checked(due_ms(value))
+                applied.due[key] = checked(None if value is None else due_ms(value))
         applied.values.update(result.changes)
         applied.renew.update(result.renew)
         if not applied.renew <= applied.changes.keys():

@@ -201,9 +201,13 @@ class Lane:
         """Replay changelogs; in a thread of the pool."""
         began = time.monotonic()
         secrets = [source for partition in waiting if (source := partition.vault_source()) is not None]
-        states = [partition.source() for partition in waiting]
-        for sources in (secrets, states):
-            if not replay(self.config, sources, progress=self._replayed, stopped=self._stop_recovery.is_set):
+        stopped = self._stop_recovery.is_set
+        with ThreadPoolExecutor(1) as beside:
+            # Each source brings the timers that a local store has: while the secrets are read, mostly elsewhere.
+            states = beside.submit(lambda: [partition.source() for partition in waiting])
+            if not replay(self.config, secrets, progress=self._replayed, stopped=stopped):
+                return False
+            if not replay(self.config, states.result(), progress=self._replayed, stopped=stopped):
                 return False
         give_back()
         for partition in waiting:

@@ -13,6 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from streams.lane.apply import Applied, Applier
 from streams.lane.config import LaneConfig
+from streams.lane.due import checked
 from streams.lane.errors import TransactionError
 from streams.lane.job import Batch, Record, Stage, never_due
 from streams.lane.kept import Kept, Written
@@ -154,12 +155,12 @@ class Partition(Generic[V]):
     def _date(self) -> None:
         """Find the due times of values that were written before due times lay beside them."""
         decode, due_ms = self.stage.decode, self.stage.due_ms
-        due: dict[bytes, int | None] = {}
+        due: dict[bytes, bytes] = {}
         unreadable = 0
         for key in self._undated:
             try:
                 raw = self.kept.get(key)
-                due[key] = None if raw is None else due_ms(decode(raw))
+                due[key] = checked(None if raw is None else due_ms(decode(raw)))
             except Exception:  # noqa: BLE001 - one unreadable value must not stop the partition; its records say so
                 unreadable += 1
         self.store.write({}, self.store.offset, due)

@@ -6,7 +6,7 @@ reads the changelog on from there. What is behind, not ours or too old is thrown
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch, WriteBufferManager
 
-from streams.lane.due import NO_DUE, Due, from_bytes, to_bytes
+from streams.lane.due import NEVER, NO_DUE, Due
 from streams.lane.errors import StoreError
 from streams.lane.job import LANE_KEY_PREFIX
 from streams.lane.store import NOTHING_REFLECTED, Changes
@@ -141,10 +141,10 @@ class RocksStore:
             else:
                 batch.put(key, value)
         for key, at in due.items():
-            if at is None:
+            if at == NEVER:
                 batch.delete(DUE_PREFIX + key)
             else:
-                batch.put(DUE_PREFIX + key, to_bytes(at))
+                batch.put(DUE_PREFIX + key, at)
         reflects = {"v": _VERSION, "of": self._identity, "offset": offset, "at_s": self._clock_s()}
         batch.put(REFLECTS_KEY, orjson.dumps(reflects))
         self._db.write(batch)
@@ -154,7 +154,7 @@ class RocksStore:
         """Iterate over all keys of the job."""
         return ((key, value) for key, value in self._db.items() if not key.startswith(LANE_KEY_PREFIX))
 
-    def due(self) -> Iterator[Mapping[bytes, int]]:
+    def due(self) -> Iterator[Due]:
         """Iterate over the timers, some thousand at a time, without a look at the values."""
         begin = len(DUE_PREFIX)
         items = iter(self._db.items(from_key=DUE_PREFIX))
@@ -162,7 +162,7 @@ class RocksStore:
             if not chunk[-1][0].startswith(DUE_PREFIX):
                 chunk = [each for each in chunk if each[0].startswith(DUE_PREFIX)]
                 items = iter(())
-            yield {key[begin:]: from_bytes(raw) for key, raw in chunk}
+            yield {key[begin:]: at for key, at in chunk}
 
     def __len__(self) -> int:
         estimate: int | None = self._db.property_int_value("rocksdb.estimate-num-keys")

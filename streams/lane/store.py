@@ -45,7 +45,7 @@ class Store(Protocol):
         """Iterate over all keys of the job; the lane's own are left out."""
         ...
 
-    def due(self) -> Iterator[Mapping[bytes, int]]:
+    def due(self) -> Iterator[Due]:
         """Iterate over the timers that outlived the process, many at a time, for a store that does."""
         ...
 
@@ -109,18 +109,17 @@ class MemoryStore:
             self.offset = offset
 
     def _write(self, table: PackedTable, changes: Changes) -> None:
-        put, pack = self._slabs.put, _PLACE.pack
-        large = {key for key, value in changes.items() if value is not None and len(value) > _ROOM}
-        rows = {
-            key: pack(*put(value)) if key in large else value for key, value in changes.items() if value is not None
-        }
-        for place in table.put_all(rows, marked=large):
-            self._slabs.free(Place(*_PLACE.unpack(place)))
+        rows = {key: value for key, value in changes.items() if value is not None}
+        large = {key: value for key, value in rows.items() if len(value) > _ROOM}
+        for key, place in zip(large, self._slabs.put_all(large.values()), strict=True):
+            rows[key] = _PLACE.pack(*place)
+        for before in table.put_all(rows, marked=large):
+            self._slabs.free(Place(*_PLACE.unpack(before)))
         if len(rows) < len(changes):
             for key, value in changes.items():
-                before = table.pop(key) if value is None else None
-                if before is not None and before[1]:
-                    self._slabs.free(Place(*_PLACE.unpack(before[0])))
+                gone = table.pop(key) if value is None else None
+                if gone is not None and gone[1]:
+                    self._slabs.free(Place(*_PLACE.unpack(gone[0])))
 
     def _packs(self, key: bytes) -> bool:
         """Make a table for keys of this one's length, if there is none yet; say whether it is the table's length."""
@@ -138,7 +137,7 @@ class MemoryStore:
         for key, kept, elsewhere in self._table.items() if self._table is not None else ():
             yield key, self._value(kept, elsewhere)
 
-    def due(self) -> Iterator[Mapping[bytes, int]]:
+    def due(self) -> Iterator[Due]:
         """Iterate over nothing: what was lost with the process comes from the changelog, timers too."""
         return iter(())
 

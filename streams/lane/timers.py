@@ -4,21 +4,20 @@ A million timers wait: each is a row of a packed table and a line in its hour, s
 have begun are Python objects in a heap.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from heapq import heappop, heappush
 
 import numpy as np
 
-from streams.lane.due import from_bytes, to_bytes
+from streams.lane.due import DUE_BYTES, NEVER, Due, from_bytes, to_bytes
 from streams.lane.packed_map import PackedMap
 
 # An hour: timers reach weeks ahead, so there are a few hundred hours, each with a few thousand keys of a million.
 _HOUR_MS = 3_600_000
-_DUE_BYTES = 8
 # 48: below, one after another is quicker.
 _MANY = 48
 # Before anything was due.
-_NEVER = -(2**62)
+_BEGINNING = -(2**62)
 
 
 class Timers:
@@ -34,56 +33,56 @@ class Timers:
         self._begin()
 
     def _begin(self) -> None:
-        self._due_at = PackedMap(_DUE_BYTES)
+        self._due_at = PackedMap(DUE_BYTES)
         # Keys by hour, each after its length in two bytes; hours that lie ahead, as a heap.
         self._far: dict[int, bytearray] = {}
         self._hours: list[int] = []
         # Those of hours up to this one.
         self._heap: list[tuple[int, bytes]] = []
-        self._until_hour = _NEVER
+        self._until_hour = _BEGINNING
         # Entries in hours and heap, dead ones included.
         self._lines = 0
 
     def __len__(self) -> int:
         return len(self._due_at)
 
-    def rebuild(self, due: Iterable[Mapping[bytes, int]]) -> None:
+    def rebuild(self, due: Iterable[Due]) -> None:
         """Start anew from all keys that have a timer, each once, many at a time."""
         self._begin()
         for chunk in due:
             self._add(chunk)
 
-    def set(self, key: bytes, due_ms: int | None) -> None:
-        """Set, move or (None) remove the timer of a key."""
-        if due_ms is None:
+    def set(self, key: bytes, at: bytes) -> None:
+        """Set, move or (NEVER) remove the timer of a key."""
+        if at == NEVER:
             self._due_at.pop(key)
-        elif self._due_at.get(key) != (raw := to_bytes(due_ms)):
-            self._due_at.set(key, raw)
-            self._enter(key, due_ms)
+        elif self._due_at.get(key) != at:
+            self._due_at.set(key, at)
+            self._enter(key, from_bytes(at))
             self._forget_dead()
 
-    def set_all(self, due: Mapping[bytes, int | None]) -> None:
+    def set_all(self, due: Due) -> None:
         """Set, move or remove many timers, as recovery finds them."""
-        self._add({key: due_ms for key, due_ms in due.items() if due_ms is not None})
-        for key, due_ms in due.items():
-            if due_ms is None:
-                self._due_at.pop(key)
+        self._add({key: at for key, at in due.items() if at != NEVER})
+        # Most that have none never had one: pointers, four for each customer.
+        for key in self._due_at.present([key for key, at in due.items() if at == NEVER]):
+            self._due_at.pop(key)
         self._forget_dead()
 
-    def _add(self, due: Mapping[bytes, int]) -> None:
+    def _add(self, due: Due) -> None:
         """Set many timers. One that is set to the same time again is entered twice, and goes off once."""
-        self._due_at.set_all({key: to_bytes(at) for key, at in due.items()})
+        self._due_at.set_all(due)
         lengths = set(map(len, due))
         if len(due) < _MANY or len(lengths) > 1:
             for key, at in due.items():
-                self._enter(key, at)
+                self._enter(key, from_bytes(at))
         else:
             self._enter_all(due, lengths.pop())
 
-    def _enter_all(self, due: Mapping[bytes, int], key_bytes: int) -> None:
+    def _enter_all(self, due: Due, key_bytes: int) -> None:
         """Enter many keys of one length, hour by hour."""
         count = len(due)
-        hours = np.fromiter(due.values(), np.int64, count) // _HOUR_MS
+        hours = np.frombuffer(b"".join(due.values()), ">i8").astype(np.int64) // _HOUR_MS
         lines = np.empty((count, 2 + key_bytes), np.uint8)
         lines[:, :2] = np.frombuffer(key_bytes.to_bytes(2, "big"), np.uint8)
         lines[:, 2:] = np.frombuffer(b"".join(due), np.uint8).reshape(count, key_bytes)
@@ -98,12 +97,12 @@ class Timers:
                 continue
             for line in lines[begin:end]:
                 key = line[2:].tobytes()
-                self._enter(key, due[key])
+                self._enter(key, from_bytes(due[key]))
 
     def _forget_dead(self) -> None:
         """Begin anew when most entries are dead: those that moved stay until they come up; three of four is enough."""
         if self._lines > 64 and self._lines > 4 * len(self._due_at):
-            self.rebuild([{key: from_bytes(raw) for key, raw in self._due_at.items()}])
+            self.rebuild([dict(self._due_at.items())])
 
     def _enter(self, key: bytes, due_ms: int) -> None:
         hour = due_ms // _HOUR_MS
@@ -166,4 +165,4 @@ class Timers:
     def give_back(self, taken: Iterable[tuple[int, bytes]]) -> None:
         """Put keys back that were taken by a batch which was then aborted."""
         for at, key in taken:
-            self.set(key, at)
+            self.set(key, to_bytes(at))

@@ -31,7 +31,7 @@ RFC 3394, AES key wrap. KIP-354: ``max.compaction.lag.ms``.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, cast
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
@@ -226,7 +226,7 @@ class Vault:
         """Iterate over keys and wrapped secrets."""
         return self._wrapped.items()
 
-    def due(self) -> Iterator[Mapping[bytes, int]]:
+    def due(self) -> Iterator[Due]:
         """Iterate over nothing."""
         return iter(())
 

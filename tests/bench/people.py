@@ -16,7 +16,7 @@ from schemas.topics import CUSTOMERS_CHANGELOG, VAULT
 from streams.agents.words import state_words
 from streams.core import state
 from streams.core.state import Root
-from streams.lane.due import headers_of
+from streams.lane.due import checked, headers_of
 from streams.lane.forms import Forms
 from streams.lane.vault import SealKey, Vault
 from tests.bench import rig, stages
@@ -151,7 +151,7 @@ def seed(rigged: Rig, people: list[Person], count: int, *, hasher: Hasher, told:
         for node, value, wrapped, due_ms in found:
             if wrapped is not None:
                 produce(vault, wrapped, node)
-            produce(changelog, value, node, headers=list(headers_of(node, value, {node: due_ms})))
+            produce(changelog, value, node, headers=list(headers_of(node, value, {node: checked(due_ms)})))
             written += 1
         if at % 1_000 == 0:
             producer.poll(0)

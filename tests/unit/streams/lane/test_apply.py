@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.lane.apply import ENVELOPE_BYTES, Applied, Applier
+from streams.lane.due import checked
 from streams.lane.job import Batch, Failure, Output, Record, Result, Stage, State
 from streams.lane.position import POSITION_KEY
 from streams.lane.store import MemoryStore
@@ -143,7 +144,7 @@ def test_due_times_follow_the_values() -> None:
     stage = Stage("s", ("src",), "log", count_in_place, lambda v: json.dumps(v).encode(), json.loads, dead_letter,
                   due_ms=lambda v: v[0] * 10)  # fmt: skip
     applier = Applier(stage, MemoryStore(), message_max_bytes=MOST, decoded_bytes=10)
-    assert applier.apply(batch_of((b"a", b""), (b"a", b""))).due == {b"a": 20}
+    assert applier.apply(batch_of((b"a", b""), (b"a", b""))).due == {b"a": checked(20)}
 
 
 def sealing(job: Any = count_in_place) -> tuple[Applier[list[int]], MemoryStore]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.lane.due import NEVER, checked
 from streams.lane.errors import StoreError
 from streams.lane.position import POSITION_KEY
 from streams.lane.rocks import TRUSTED_FOR_S, RocksStore
@@ -73,11 +74,11 @@ def test_directory_in_use_is_named(tmp_path: Path) -> None:
 
 def test_timers_outlive_the_process_in_rocksdb(tmp_path: Path) -> None:
     store = RocksStore(tmp_path, "id-1")
-    store.write({b"a": b"1", b"b": b"2", b"c": b"3"}, 3, {b"a": 7, b"b": -1, b"c": None})
-    store.write({b"b": None}, 4, {b"b": None})
+    store.write({b"a": b"1", b"b": b"2", b"c": b"3"}, 3, {b"a": checked(7), b"b": checked(-1), b"c": NEVER})
+    store.write({b"b": None}, 4, {b"b": NEVER})
     store.close()
     again = RocksStore(tmp_path, "id-1")
-    assert list(again.due()) == [{b"a": 7}]
+    assert list(again.due()) == [{b"a": checked(7)}]
     assert dict(again.items()) == {b"a": b"1", b"c": b"3"}
     again.close()
 

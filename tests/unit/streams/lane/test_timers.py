@@ -5,6 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.lane.due import checked
 from streams.lane.timers import Timers
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"longer"])
@@ -29,7 +30,7 @@ def test_timers_are_a_dict_of_due_times(steps: list[tuple[str, object, object]],
             assert isinstance(first, bytes)
             assert second is None or isinstance(second, int)
             due_ms = None if second is None else second * unit
-            timers.set(first, due_ms)
+            timers.set(first, checked(due_ms))
             plain.pop(first, None)
             if due_ms is not None:
                 plain[first] = due_ms
@@ -52,7 +53,7 @@ def test_timers_are_a_dict_of_due_times(steps: list[tuple[str, object, object]],
 
 def test_rebuilt_timers_are_due_again() -> None:
     timers = Timers()
-    timers.rebuild([{b"late": 9, b"early": 3}])
+    timers.rebuild([{b"late": checked(9), b"early": checked(3)}])
     assert timers.take(5, 10) == [(3, b"early")]
     assert timers.take(9, 10) == [(9, b"late")]
 
@@ -60,7 +61,7 @@ def test_rebuilt_timers_are_due_again() -> None:
 def test_a_timer_that_moves_often_does_not_fill_the_heap() -> None:
     timers = Timers()
     for at in range(10_000):
-        timers.set(b"hot", at)
+        timers.set(b"hot", checked(at))
     assert timers._lines < 100
     assert timers.take(10_000, 10) == [(9_999, b"hot")]
 
@@ -69,7 +70,7 @@ def test_keys_of_any_length_before_and_after_the_epoch() -> None:
     timers = Timers()
     due = {b"": -5, b"k": -(2**63), b"key": 2**63 - 1, b"x" * 70: 0}
     for key, at in due.items():
-        timers.set(key, at)
+        timers.set(key, checked(at))
     assert timers.take(2**63 - 1, 10) == sorted((at, key) for key, at in due.items())
 
 
@@ -79,7 +80,7 @@ def test_many_at_once_are_as_one_after_another(steps: list[dict[bytes, int | Non
     timers, plain = Timers(), dict[bytes, int | None]()
     for step in steps:
         due = {key: None if at is None else at * unit for key, at in step.items()}
-        timers.set_all(due)
+        timers.set_all({key: checked(at) for key, at in due.items()})
         plain |= due
     left = sorted((at, key) for key, at in plain.items() if at is not None)
     assert len(timers) == len(left)
@@ -95,7 +96,7 @@ def test_a_chunk_of_a_changelog_is_as_one_after_another(chunks: list[tuple[int, 
         due: dict[bytes, int | None] = {
             bytes(rnd.choices(b"ab", k=8)): rnd.choice([None, rnd.randrange(20) * unit]) for _ in range(300)
         }
-        timers.set_all(due)
+        timers.set_all({key: checked(at) for key, at in due.items()})
         plain |= {key: at for key, at in due.items() if at is not None}
         for key in due.keys() - {key for key, at in due.items() if at is not None}:
             plain.pop(key, None)
