@@ -24,6 +24,15 @@ SPELLED: Mapping[str, tuple[str, ...]] = {
 _READ = {spelled: (name, rank) for name, several in SPELLED.items() for rank, spelled in enumerate(several)}
 
 
+def standard(spelled: str) -> str:
+    """Return what Sada calls a trait, whatever its source does.
+
+    >>> standard("firstName"), standard("language")
+    ('given_name', 'language')
+    """
+    return _READ[spelled][0] if spelled in _READ else spelled
+
+
 def person(traits: Mapping[str, str]) -> dict[str, str]:
     """Return a person's traits, by the names of ``SPELLED``; others are left out.
 

@@ -199,6 +199,7 @@ class DecisionView(TypedDict):
     purpose: str
     goal: str
     reward_due_ms: int
+    denied_by: bytes
 
 
 class ActionView(TypedDict):

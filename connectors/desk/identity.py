@@ -76,7 +76,7 @@ def _field(name: str, trait: Mapping[str, Any], locale: Locale) -> Line:
         f"{locale.word('not kept')} \u2068{plain(other['value'], 60)}\u2069 ({_statement(other, locale)})"
         for other in trait.get("others", ())[:_OTHERS]
     ]
-    return Line(locale.word(name), plain(trait["value"]), " · ".join(told))
+    return Line(locale.trait(name), plain(trait["value"]), " · ".join(told))
 
 
 def _statement(said: Mapping[str, Any], locale: Locale) -> str:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.desk.words import WORDS
 from schemas.money import parts_of
+from schemas.person import standard
 
 Language = Literal["en", "fa", "ar"]
 LANGUAGES: tuple[Language, ...] = ("en", "fa", "ar")
@@ -126,6 +127,11 @@ class Locale:
         if row is None:
             return plain(key).replace("_", " ")
         return row[LANGUAGES.index(self.language)]
+
+    def trait(self, name: str) -> str:
+        """Return a trait's name in the agent's language, however its source spells it."""
+        key = f"trait {standard(name)}"
+        return self.word(key if key in WORDS else name)
 
     def named(self, key: str) -> str:
         """Return a word that may be a stranger's, so that digits after it keep their own direction: CRM · ۳ شهریور."""

@@ -239,4 +239,4 @@ def _trait_line(name: str, trait: Mapping[str, Any], locale: Locale) -> Line:
     others = [f"\u2068{plain(other['value'], 40)}\u2069" for other in trait.get("others", ())[:3]]
     if others:
         told += f" · {locale.word('lost values').format(locale.comma.join(others))}"
-    return Line(locale.word(name), plain(trait["value"]), told)
+    return Line(locale.trait(name), plain(trait["value"]), told)

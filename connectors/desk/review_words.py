@@ -61,4 +61,11 @@ REVIEW_WORDS: Mapping[str, tuple[str, str, str]] = {
     "trait country": ("Country", "کشور", "البلد"),
     "trait phone": ("Phone", "تلفن", "الهاتف"),
     "trait email": ("E-mail", "ایمیل", "البريد"),
+    "trait age": ("Age", "سن", "العمر"),
+    "trait gender": ("Gender", "جنسیت", "الجنس"),
+    "trait company": ("Company", "شرکت", "الشركة"),
+    "trait job_title": ("Job title", "سمت", "المسمى الوظيفي"),
+    "trait language": ("Language", "زبان", "اللغة"),
+    "trait time_zone": ("Time zone", "منطقهٔ زمانی", "المنطقة الزمنية"),
+    "trait referrer": ("Referred by", "معرف", "أحاله"),
 }

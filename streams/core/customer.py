@@ -354,7 +354,7 @@ def decide_on(root: Root, place: Place, *, stream_ms: int, brain: Brain, effects
         arms=brain.scorer.arms_at,
         catalogue=catalogue,
         draw=draw_of(root.node, signal["id"], trigger.name),
-        denied=not place.granted,
+        denied_by=None if place.granted else place.by,
     )
     if not _is_capped(decided, catalogue):
         effects.messages.extend(places.releases(place, root.node))

@@ -113,7 +113,7 @@ def decide(
     arms: Arms,
     catalogue: Catalogue,
     draw: float,
-    denied: bool = False,
+    denied_by: bytes | None = None,
 ) -> Decided:
     """Decide what to do for a customer upon a trigger.
 
@@ -124,7 +124,7 @@ def decide(
     root_node : the customer's id, 16 bytes
     arms : the bandit's belief about the rewards of arms ``action/treatment``
     draw : in [0, 1), of ``draw_of``
-    denied : the customer's household has denied a place under its cap
+    denied_by : the customer whose offer made the household deny a place under its cap; None: none was denied
 
     Notes
     -----
@@ -133,7 +133,7 @@ def decide(
     record, vector, scores, signal = moment
     policy = catalogue.policy
     control = in_control(root_node, policy.control_share, policy.control_salt)
-    options, filtered = eligible(trigger, moment, policy, control=control, denied=denied)
+    options, filtered = eligible(trigger, moment, policy, control=control, denied=denied_by is not None)
     candidates, hold_p = _weigh(options, moment, arms, catalogue) if options else ([], 1.0)
     chosen = choose([c["probability"] for c in candidates], draw) if candidates else None
     acts = chosen is not None and not control
@@ -167,6 +167,7 @@ def decide(
         "purpose": "",
         "goal": "",
         "reward_due_ms": 0,
+        "denied_by": denied_by or b"",
     }
     if chosen is None:
         return Decided(decision, None, None, last_of(decision))

@@ -113,8 +113,11 @@ def _lines(decision: DecisionView) -> list[str]:
         f"Upon {decision['trigger']} (signal {decision['signal_id']}): {what}{why},"
         f" chosen with probability {decision['propensity']:.3f}."
     )
+    denied_by = decision["denied_by"]
+    capped = [f"  Its household's cap counts an offer to {denied_by.hex()}."] if denied_by else []
     return [
         first,
+        *capped,
         *map(_candidate_line, sorted(decision["candidates"], key=lambda c: -c["score"])),
         *[
             f"  {f['action']}{'/' if f['treatment'] else ''}{f['treatment']}: not possible, {f['reason']}"

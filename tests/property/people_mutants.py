@@ -16,6 +16,7 @@ from streams.core.links import Message, Step
 from streams.core.near import carding, likeness, pairs
 from streams.core.near.messages import Holds
 from streams.core.relations import declared, group, places, related
+from streams.core.relations.messages import Release
 from streams.core.state import Group
 from streams.core.turn import ProtocolError
 from tests.property import identity_mutants, test_relations
@@ -23,6 +24,7 @@ from tests.property import test_household_caps as caps
 from tests.property import test_near_matches as matches
 from tests.property.identity_mutants import Mutation
 from tests.property.relations_world import at
+from tests.unit.streams.core.relations import test_group
 
 Property = Callable[[], None]
 
@@ -177,6 +179,11 @@ def _unversioned(turn: Any, told: Any) -> tuple[Any, ...]:
     return turn, told
 
 
+def _not_crowded(at: Group, here: bytes, belong: Any) -> tuple[Any, ...]:
+    at.crowded = False
+    return at, here, belong
+
+
 def _stays_behind(original: Callable[..., None]) -> Callable[..., None]:
     def share(turn: Any, old: Any, new: Any) -> None:
         original(turn, old, new)
@@ -194,6 +201,11 @@ def _remembering(original: Callable[..., Any]) -> Callable[..., Any]:
         return told
 
     return tell
+
+
+def who_has_left() -> None:
+    """Play a move that comes after the leave."""
+    test_group.test_who_is_not_in_it_neither_moves_nor_leaves("move")
 
 
 OF_RELATIONS: dict[str, Broken] = {
@@ -226,6 +238,17 @@ OF_RELATIONS: dict[str, Broken] = {
         replaced(related, "relate", after(lambda sent: [m for m in sent if m.body.verb != "leave"])),
         test_relations.test_who_moves_leaves,
     ),
+    "a move of who has left lets them in": Broken(
+        _belongs("move", lambda belong: belong._replace(verb="enter")),
+        who_has_left,
+    ),
+    "a crowded group lets in": Broken(
+        replaced(group, "_belong", before(_not_crowded)), test_group.test_a_crowded_group_lets_nobody_in_and_says_so
+    ),
+    "a crowded group is counted": Broken(
+        replaced(related, "seen", after(lambda seen: [each._replace(crowded=False) for each in seen])),
+        test_relations.test_a_dormitory_is_crowded_and_remembers_nobody,
+    ),
     "spelling counts": Broken(
         replaced(declared, "_plain", lambda _: lambda name, value: value),
         test_relations.test_a_family_is_related_and_stays_two_customers,
@@ -242,6 +265,27 @@ def _forgetful(original: Callable[..., Step]) -> Callable[..., Step]:
         return step
 
     return ask
+
+
+def _ask_not_crowded(at: Group, here: bytes, asked: Any) -> tuple[Any, ...]:
+    at.crowded = False
+    return at, here, asked
+
+
+def _also_crowded(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda root, policy: sorted(root.relations) if policy.household_cap is not None else []
+
+
+def both_houses() -> None:
+    """Play somebody of two households, of which the one or the other has had its offer."""
+    for taken in "AB":
+        caps.test_of_several_households_all_must_grant(taken, 4)
+
+
+def dormitory() -> None:
+    """Play a household of too many."""
+    with pytest.MonkeyPatch.context() as patch:
+        caps.test_a_dormitory_is_not_asked_and_denies_nobody(patch)
 
 
 def _asks(edit: Callable[[Any], Any]) -> Mutation:
@@ -282,6 +326,29 @@ OF_CAPS: dict[str, Broken] = {
     "a household always says no": Broken(
         replaced(group, "_ask", after(_places(lambda place: place._replace(granted=False)))),
         caps.test_in_the_same_second_one_of_each_household_is_chosen_and_the_others_know_why,
+    ),
+    "of several households the last one decides": Broken(
+        replaced(group, "_against", lambda original: lambda at, asked: b"" if asked.rest else original(at, asked)),
+        both_houses,
+    ),
+    "what one household has granted is kept when another denies": Broken(
+        replaced(
+            group,
+            "_ask",
+            after(lambda step: step._replace(messages=[m for m in step.messages if not isinstance(m.body, Release)])),
+        ),
+        both_houses,
+    ),
+    "who is told no is not told whose offer it was": Broken(
+        replaced(group, "_ask", after(_places(lambda place: place._replace(by=b"")))), both_houses
+    ),
+    "a crowded household is asked": Broken(
+        replaced(places, "households", _also_crowded),
+        dormitory,
+    ),
+    "a crowded household denies": Broken(
+        replaced(group, "_ask", before(_ask_not_crowded)),
+        test_group.test_a_crowded_group_grants_what_is_still_asked_and_remembers_nothing,
     ),
     "a place that comes to nothing is kept": Broken(
         replaced(places, "releases", nothing(())), caps.test_a_place_that_comes_to_nothing_is_given_back

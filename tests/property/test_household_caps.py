@@ -4,12 +4,14 @@ import random
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import topics
 from schemas.identity_rules import IdentityRules
 from streams.core.catalogue import Catalogue
+from streams.core.relations import group as group_module
 from streams.core.state import Group
 from tests.property.cluster import START_MS, WIRE, Cluster, page_view, ruling
 from tests.property.relations_world import at, check, node_of, write
@@ -99,7 +101,52 @@ def test_in_the_same_second_one_of_each_household_is_chosen_and_the_others_know_
     held = [d["hold"] for _, d in cluster.of(topics.DECISIONS) if d and not d["action"]]
     assert set(held) <= {"household-capped", "hold-chosen", "cooldown"}
     assert held.count("household-capped") >= 8
+    by = {d["denied_by"] for _, d in cluster.of(topics.DECISIONS) if d and d["hold"] == "household-capped"}
+    assert by == {decision["customer"] for decision in offers(cluster)}
+    assert not any(decision["denied_by"] for decision in offers(cluster))
     assert len(list(cluster.of(topics.actions("web")))) == 2
+
+
+def _looks(cluster: Cluster, name: Name, first: int) -> None:
+    """Let somebody look at a product again and again: by chance nothing may be chosen once.
+
+    One after another, since a place that one look still holds stands against the next.
+    """
+    for number in range(first, first + 8):
+        raw = page_view(number, [name], START_MS + 1_000)
+        cluster.write("signals.web", cluster.owner.partition_of(node_of(name)), None, raw)
+        cluster.run(random.Random(number))
+
+
+@pytest.mark.parametrize("taken", ["A", "B"])
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_of_several_households_all_must_grant(taken: str, partitions: int) -> None:
+    """Who lives in two houses gets nothing while one of them has had its offer, and takes no place from the other."""
+    cluster, rnd = Cluster(partitions, IdentityRules({}), catalogue=offering(cap={"week": 1})), random.Random(3)
+    here, there, of_a, of_b = PEOPLE[:4]
+    for number, (name, home) in enumerate(((here, "A"), (there, "B"), (of_a, "A"), (of_b, "B"))):
+        write(cluster, number, [name], at("Karimi", home), rnd)
+    write(cluster, 9, [here, there], {}, rnd)
+    cluster.run(rnd)
+    check(cluster)
+    (both,) = [root for root in cluster.roots() if len(root.members) == 2]
+    assert len(both.relations) == 2
+    first, second = (of_a, of_b) if taken == "A" else (of_b, of_a)
+    _looks(cluster, first, 100)
+    _looks(cluster, here, 200)
+    assert [d["customer"] for d in offers(cluster)] == [node_of(first)]
+    told = [d for _, d in cluster.of(topics.DECISIONS) if d and d["hold"] == "household-capped"]
+    assert {d["denied_by"] for d in told if d["customer"] == both.node} == {node_of(first)}
+    _looks(cluster, second, 300)
+    assert [d["customer"] for d in offers(cluster)] == [node_of(first), node_of(second)]
+
+
+def test_a_dormitory_is_not_asked_and_denies_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_module, "MAX_MEMBERS", 2)
+    cluster = at_once({"day": 0})
+    assert all(group.crowded for group in cluster.records().values() if isinstance(group, Group))
+    assert {d["customer"] for d in offers(cluster)} == {node_of(name) for name in PEOPLE}
+    assert not [m for _, m in cluster.of(topics.INBOX) if m and m["ask"]]
 
 
 def test_without_such_a_cap_nothing_is_asked() -> None:

@@ -10,6 +10,8 @@ from prometheus_client import REGISTRY
 from schemas import topics
 from schemas.identity_rules import IdentityRules
 from streams.core.relations import group as group_module
+from streams.core.relations.declared import HOUSEHOLD
+from streams.core.relations.related import count
 from streams.core.state import Group, Root
 from tests.property.cluster import START_MS, Cluster, ruling
 from tests.property.relations_world import DECLARED, at, check, node_of, root_of, write
@@ -133,6 +135,7 @@ def test_a_dormitory_is_crowded_and_remembers_nobody() -> None:
         (related,) = customer(cluster, name).relations.values()
         assert related.crowded
         assert related.mates == b""
+        assert count(node_of(name), {b"g" * 16: related}, HOUSEHOLD) == 0, "a condition counts neighbours"
     told = sum(1 for _, m in cluster.of(topics.INBOX) if m and m["told"])
     assert told <= 33 * 33 + 40
 

@@ -97,3 +97,16 @@ def test_every_word_is_in_every_language() -> None:
         assert len(row) == len(LANGUAGES), key
         assert all(row), key
         assert len({text.count("{}") for text in row}) == 1, key
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", ["Given name", "Given name", "City", "shoe size"]),
+        ("fa", ["نام", "نام", "شهر", "shoe size"]),
+        ("ar", ["الاسم الأول", "الاسم الأول", "المدينة", "shoe size"]),
+    ],
+)
+def test_a_trait_is_called_the_same_whatever_its_source_calls_it(language: str, told: list[str]) -> None:
+    """What nobody knows is shown as it came."""
+    assert [locale(language).trait(name) for name in ("first_name", "firstName", "city", "shoe_size")] == told
