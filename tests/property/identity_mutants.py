@@ -480,10 +480,13 @@ def _with(module: object, name: str, value: object, call: Callable[..., None], *
         setattr(module, name, original)
 
 
-# What only a rare order of messages shows: worlds that `make fuzz` has found.
+# What only a rare order of messages shows: worlds that `make fuzz` has found, or that come late among the worlds.
 PINNED: dict[str, tuple[str, int, int]] = {
     "what circles does not wait for the news": ("all at once", 11, 1383),
     "a promise is given before a cut is lifted": ("all at once", 20, 1592),
+    "a part may overtake the news of it": ("all at once", 0, 1071),
+    "a pointer is shortened to who has left": ("without what everybody gives", 0, 737),
+    "what strayed does not wait for the news": ("without what everybody gives", 0, 311),
 }
 
 

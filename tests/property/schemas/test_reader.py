@@ -176,12 +176,12 @@ def test_faults_are_refused_exactly_where_encoding_again_differs(data: st.DataOb
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_schema_is_read_as_fastavro_reads_it(name: str) -> None:
-    """Random records of each schema of ours, and every one of them cut short at any byte."""
+    """Random records of each schema of ours, and one of them cut short: at any byte, of a long one at 1,000 places."""
     held = OURS[name]
     for value in fastavro.utils.generate_many(held.parsed, 40):
         assert held.check(held.write(value))
     raw = held.write(fastavro.utils.generate_one(held.parsed))
-    taken = [end for end in range(len(raw)) if held.check(raw[:end])]
+    taken = [end for end in range(0, len(raw), max(1, len(raw) // 1_000)) if held.check(raw[:end])]
     assert not taken
 
 
