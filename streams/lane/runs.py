@@ -9,13 +9,13 @@ import contextlib
 import fcntl
 import logging
 import os
-import struct
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, BinaryIO, Final
+from multiprocessing.connection import Connection
+from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -32,7 +32,6 @@ CHUNK = 10_000
 POLL_S = 0.02
 # 1 MiB, the most that Linux gives without being asked by root: a chunk is some 5 MB.
 _PIPE_BYTES = 1 << 20
-_LENGTH: Final = struct.Struct("<I")
 
 # Topic and partition.
 Place = tuple[str, int]
@@ -165,25 +164,25 @@ def runs_of_another(config: LibrdkafkaConfig, spans: Sequence[Span]) -> Generato
     TransactionError
         when it cannot read on, or ends before all is read
     """
-    command = (sys.executable, "-c", f"from {__name__} import serve; serve()")
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = (sys.executable, "-m", "streams.lane.runs")
     with subprocess.Popen(  # noqa: S603 - ourselves
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True, bufsize=0
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
     ) as process:
         try:
-            asked, told = process.stdin, process.stdout
-            assert asked is not None and told is not None  # noqa: S101, PT018 - both are pipes
-            _widen(told)
+            asked, out = process.stdin, process.stdout
+            assert asked is not None and out is not None  # noqa: S101, PT018 - both are pipes
+            _widen(out)
             with asked, contextlib.suppress(BrokenPipeError):  # it says why it has ended
                 asked.write(msgspec.msgpack.encode(_Asked(dict(config), list(spans))))
             decode = msgspec.msgpack.Decoder(_Told).decode
-            while (frame := _read(told)) is not None:
-                found = decode(frame)
-                if found.error:
-                    raise TransactionError(found.error)
-                if found.ended:
-                    return
-                yield found.runs
+            with Connection(os.dup(out.fileno()), writable=False) as told:
+                while (frame := _received(told)) is not None:
+                    found = decode(frame)
+                    if found.error:
+                        raise TransactionError(found.error)
+                    if found.ended:
+                        return
+                    yield found.runs
             raise TransactionError(f"the process that reads changelogs ended with code {process.wait()}")
         finally:
             process.kill()
@@ -196,40 +195,31 @@ def _widen(pipe: Any) -> None:
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
-def _read(pipe: Any) -> bytearray | None:
-    """Return the next frame, None at the end."""
-    head = _exactly(pipe, _LENGTH.size)
-    return None if head is None else _exactly(pipe, _LENGTH.unpack(head)[0])
-
-
-def _exactly(pipe: Any, count: int) -> bytearray | None:
-    raw = bytearray(count)
-    view, at = memoryview(raw), 0
-    while at < count:
-        got = pipe.readinto(view[at:])
-        if not got:
-            return None
-        at += got
-    return raw
+def _received(told: "Connection[Any, Any]") -> bytes | None:
+    """Return what is said next, None when nobody says anything any more."""
+    try:
+        return told.recv_bytes()
+    except EOFError:
+        return None
+    except OSError as exc:
+        raise TransactionError(f"the process that reads changelogs breaks off: {exc}") from exc
 
 
 def serve() -> None:
     """Read what standard input asks for, and tell it on standard output: the other process."""
     asked = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=_Asked)
-    out = sys.stdout.buffer
+    out = Connection(os.dup(sys.stdout.fileno()), readable=False)
+    encode = msgspec.msgpack.Encoder().encode
     try:
         for found in runs(asked.config, asked.spans):
-            _say(out, _Told(found))  # also when there is none: so it notices that nobody listens any more
-        _say(out, _Told([], ended=True))
+            out.send_bytes(encode(_Told(found)))  # also when there is none: so it notices that nobody listens any more
+        out.send_bytes(encode(_Told([], ended=True)))
     except KafkaException as exc:
-        _say(out, _Told([], error=f"{exc}"))
+        out.send_bytes(encode(_Told([], error=f"{exc}")))
     except BrokenPipeError:
         # The worker has stopped, or is gone. Nothing is left to be told, nor to be flushed at the interpreter's end.
         os._exit(0)
 
 
-def _say(out: BinaryIO, told: _Told) -> None:
-    frame = msgspec.msgpack.encode(told)
-    out.write(_LENGTH.pack(len(frame)))
-    out.write(frame)
-    out.flush()
+if __name__ == "__main__":
+    serve()

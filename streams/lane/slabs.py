@@ -5,7 +5,6 @@ as large as the next value of its size class.
 """
 
 from array import array
-from collections.abc import Iterable
 from typing import NamedTuple
 
 # 64 bytes: a value wastes 32 of its place in the mean, and a store has at most 64 classes.
@@ -59,25 +58,6 @@ class Slabs:
         piece, at = self._find(size, number)
         piece[at : at + length] = value
         return Place(size, number, length)
-
-    def put_all(self, values: Iterable[bytes]) -> list[Place]:
-        """Keep many values, as recovery finds them; return their places in order."""
-        places, free, used, pieces = [], self._free, self._used, self._pieces
-        for value in values:
-            length = len(value)
-            size = -(-length // _STEP)
-            if not 0 < length <= _LARGEST or free[size]:
-                places.append(self.put(value))
-                continue
-            number = used[size]
-            used[size] = number + 1
-            per_piece, own = _PER_PIECE[size], pieces[size]
-            if not number % per_piece:
-                own.append(bytearray(_PIECE))
-            at = number % per_piece * size * _STEP
-            own[-1][at : at + length] = value
-            places.append(Place(size, number, length))
-        return places
 
     def get(self, place: Place) -> bytes:
         """Return the value at a place."""

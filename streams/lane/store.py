@@ -109,10 +109,11 @@ class MemoryStore:
             self.offset = offset
 
     def _write(self, table: PackedTable, changes: Changes) -> None:
-        rows = {key: value for key, value in changes.items() if value is not None}
-        large = {key: value for key, value in rows.items() if len(value) > _ROOM}
-        for key, place in zip(large, self._slabs.put_all(large.values()), strict=True):
-            rows[key] = _PLACE.pack(*place)
+        put, pack = self._slabs.put, _PLACE.pack
+        large = {key for key, value in changes.items() if value is not None and len(value) > _ROOM}
+        rows = {
+            key: pack(*put(value)) if key in large else value for key, value in changes.items() if value is not None
+        }
         for before in table.put_all(rows, marked=large):
             self._slabs.free(Place(*_PLACE.unpack(before)))
         if len(rows) < len(changes):
