@@ -172,7 +172,7 @@ def runs_of_another(config: LibrdkafkaConfig, spans: Sequence[Span]) -> Generato
             asked, out = process.stdin, process.stdout
             assert asked is not None and out is not None  # noqa: S101, PT018 - both are pipes
             _widen(out)
-            with asked, contextlib.suppress(BrokenPipeError):  # it says why it has ended
+            with contextlib.suppress(BrokenPipeError), asked:  # closing writes, too; it says why it has ended
                 asked.write(msgspec.msgpack.encode(_Asked(dict(config), list(spans))))
             decode = msgspec.msgpack.Decoder(_Told).decode
             with Connection(os.dup(out.fileno()), writable=False) as told:
