@@ -20,7 +20,7 @@ from connectors.gateway.body import read
 from connectors.gateway.customers import Lookup
 from connectors.gateway.privacy import body_of
 from connectors.gateway.refusal import JSON_TYPE, Refusal, private, unavailable
-from connectors.privacy.jobs import FAILED, LASTS_S, MADE, MOST_WAITING, WAITING, Job, JobKeys, job_of
+from connectors.privacy.jobs import ASK, FAILED, LASTS_S, MADE, MOST_WAITING, WAITING, Job, JobKeys, job_of
 from connectors.privacy.seal import KEY_BYTES, check_of, opened, wrapper
 from schemas.identifiers import NODE_BYTES
 
@@ -48,6 +48,7 @@ class Exports:
         self._redis = client
         self._keys = keys
         self._wrapper = wrapper(node_key)
+        self._ask_for = client.register_script(ASK)
 
     def add_routes(self, app: web.Application) -> None:
         """Add the paths."""
@@ -71,16 +72,15 @@ class Exports:
         return private({"state": WAITING, "address": address, "kept_s": LASTS_S}, status=202, Location=address)
 
     async def _put(self, node: bytes, key: bytes) -> None:
+        """Ask for an export; counted and asked for at once, so that many who ask together are not too many."""
         keys = self._keys
-        if await self._redis.zcard(keys.waiting) >= MOST_WAITING:
+        fields = ("check", check_of(key), "key", self._wrapper.wrap(key), "state", WAITING)
+        asked = await self._ask_for(
+            keys=[keys.job(node), keys.made(node), keys.waiting],
+            args=[node.hex(), time.time(), MOST_WAITING, LASTS_S, *fields],
+        )
+        if not asked:
             raise Refusal(429, "rate-limited", f"{MOST_WAITING} exports wait already: ask later", retry_after_s=60)
-        fields: dict[Any, Any] = {"check": check_of(key), "key": self._wrapper.wrap(key), "state": WAITING}
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(keys.job(node), keys.made(node))
-            pipe.hset(keys.job(node), mapping=fields)
-            pipe.expire(keys.job(node), LASTS_S)
-            pipe.zadd(keys.waiting, {node.hex(): time.time()})
-            await pipe.execute()
 
     async def _fetch(self, request: web.Request) -> web.Response:
         """Return an export, or how far it is."""

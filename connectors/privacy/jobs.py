@@ -33,6 +33,17 @@ MOST_WAITING: Final = 100
 
 WAITING, RUNNING, MADE, FAILED = "waiting", "running", "made", "failed"
 
+# Ask for a job in the place of one for the same node, unless too many wait: KEYS hash, document, zset; ARGV node, now,
+# the most that may wait, seconds that the hash lasts, then fields and values. Answers 0 when there is no room.
+ASK: Final = """
+local room = redis.call('ZCARD', KEYS[3]) < tonumber(ARGV[3])
+if not room and not redis.call('ZSCORE', KEYS[3], ARGV[1]) then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('HSET', KEYS[1], unpack(ARGV, 5))
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+return 1
+"""
 # Take the first job that may be begun: KEYS zset; ARGV now, end of the lease.
 _TAKE = """
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1)
