@@ -223,13 +223,6 @@ WORDS: Mapping[str, tuple[str, str, str]] = {
     "survey_answered": ("answered a survey", "نظرسنجی", "أجاب استبيانًا"),
     "consent_updated": ("changed consent", "تغییر رضایت", "غيّر الموافقة"),
     "identified": ("said who they are", "خود را شناساند", "عرّف بنفسه"),
-    # traits
-    "name": ("name", "نام", "الاسم"),
-    "city": ("city", "شهر", "المدينة"),
-    "country": ("country", "کشور", "البلد"),
-    "language": ("language", "زبان", "اللغة"),
-    "time_zone": ("time zone", "منطقه زمانی", "المنطقة الزمنية"),
-    "birth_date": ("born", "زادروز", "الميلاد"),
     # currencies
     "IRR": ("IRR", "ریال", "ريال إيراني"),
     "SAR": ("SAR", "ریال سعودی", "ر.س"),
