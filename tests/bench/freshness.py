@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from threading import Event, Thread
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 import redis
 from confluent_kafka import Producer
@@ -18,10 +18,11 @@ from deploy.local.processes import ProcessSpec, free_port, running
 from deploy.local.services import redis_running
 from deploy.local.topology import sada, says_yes
 from tests.bench import people, rig
-from tests.bench.crowd import calm, ready_worker, signals
+from tests.bench.crowd import calm, done, ready_worker, signals
 from tests.bench.people import FIRST, Copy, Person
 from tests.bench.rig import Rig
 from tests.bench.traffic import Sent, named, write
+from tests.peers.load import cpu_s
 
 # Probes of the latency: enough for a p99.
 PROBES = 500
@@ -35,8 +36,21 @@ LOOK_S = 0.004
 LOST_S = 30.0
 
 
-def p99_ms(rigged: Rig, sample: list[Person], rates: Sequence[float]) -> list[float]:
-    """Return the 99th percentile of the time from a signal's sending until its customer's profile is in Redis, ms.
+class Fresh(NamedTuple):
+    """What was seen beside one load.
+
+    Parameters
+    ----------
+    p99_ms : the 99th percentile of the time from a signal's sending until its customer's profile is in Redis
+    cpu_us : CPU of the worker for each signal, microseconds
+    """
+
+    p99_ms: float
+    cpu_us: float
+
+
+def fresh(rigged: Rig, sample: list[Person], rates: Sequence[float]) -> list[Fresh]:
+    """Return how fresh Redis is beside each of some loads.
 
     Parameters
     ----------
@@ -55,9 +69,10 @@ def p99_ms(rigged: Rig, sample: list[Person], rates: Sequence[float]) -> list[fl
             calm(worker)
             with load:
                 time.sleep(WARM_S)
+                before, used_s = done(worker), cpu_s(worker.pid)
                 waits = _probe(rigged, url, everybody[number * PROBES :][:PROBES], load)
-            found.append(sorted(waits)[int(0.99 * len(waits))])
-        worker.scrape()
+                cpu_us = (cpu_s(worker.pid) - used_s) / (done(worker) - before) * 1e6
+            found.append(Fresh(sorted(waits)[int(0.99 * len(waits))], cpu_us))
     return found
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from deploy.local.running import ROOT
 from tests.bench import people, rig
 from tests.bench.crowd import drain, hot_key, merges, ready_worker, signals
-from tests.bench.freshness import p99_ms
+from tests.bench.freshness import fresh
 from tests.bench.people import FIRST, Person
 from tests.bench.rig import Rig, Worker, resident_bytes, settled_bytes, total
 from tests.bench.traffic import SPAN_MS, traffic
@@ -122,8 +122,11 @@ def _measure(
         # Decoded customers and names, both bounded, and what a batch needs: the same whatever lies in the state.
         caches = resident_bytes(worker.pid) - base - grown
     step("until a profile is in Redis, at half of that load")
-    *calmer, p99 = p99_ms(large, sample, (*CALMER_PER_S, crowd.per_s / 2))
-    found(p99_ms=p99, **{f"p99_ms_at_{rate}_per_s": ms for rate, ms in zip(CALMER_PER_S, calmer, strict=True)})
+    rates = (*CALMER_PER_S, round(crowd.per_s / 2))
+    by_rate = dict(zip(rates, fresh(large, sample, rates), strict=True))
+    p99 = by_rate[rates[-1]].p99_ms
+    for rate, seen in by_rate.items():
+        found(beside_signals_per_s=rate, p99_ms=seen.p99_ms, cpu_us_per_signal=seen.cpu_us)
     step(f"{many:,} customers in RocksDB")
     large.settings["SADA_STORE"] = "rocksdb"
     with ready_worker(large) as worker:
@@ -159,8 +162,9 @@ def _measure(
             "rss_mb": {
                 "base": round(base / 1e6), "state": round(grown / 1e6), "after_live_signals": round(caches / 1e6),
             },
-            "p99_ms_at_signals_per_s": {
-                str(rate): round(ms, 1) for rate, ms in zip(CALMER_PER_S, calmer, strict=True)
+            "at_signals_per_s": {
+                str(rate): {"p99_ms": round(seen.p99_ms, 1), "cpu_us_per_signal": round(seen.cpu_us, 1)}
+                for rate, seen in by_rate.items()
             },
             "hot_signal_cost_ratio": round(hot.cost_ratio, 2),
             "hot_flagged": hot.flagged,
