@@ -16,7 +16,19 @@ import redis
 from confluent_kafka import Producer
 
 from connectors.privacy import make
-from connectors.privacy.jobs import AGAIN_S, FAILED, LEASE_S, MADE, MOST_WAITING, TRIES, WAITING, JobKeys, Jobs
+from connectors.privacy.jobs import (
+    AGAIN_S,
+    ASK,
+    FAILED,
+    LASTS_S,
+    LEASE_S,
+    MADE,
+    MOST_WAITING,
+    TRIES,
+    WAITING,
+    JobKeys,
+    Jobs,
+)
 from connectors.privacy.seal import check_of, wrapper
 from connectors.serve.keys import ViewKeys, profile_json
 from schemas.identifiers import Hasher, normalise
@@ -93,11 +105,10 @@ class Shop:
 
     def wanted(self, node: bytes, key: bytes, *, node_key: str = NODE_KEY) -> None:
         """Put a job there as the gateway does."""
-        fields: dict[Any, Any] = {"check": check_of(key), "state": WAITING}
-        fields["key"] = wrapper(bytes.fromhex(node_key)).wrap(key)
-        self.redis.delete(self.job_keys.job(node), self.job_keys.made(node))
-        self.redis.hset(self.job_keys.job(node), mapping=fields)
-        self.redis.zadd(self.job_keys.waiting, {node.hex(): NOW_S})
+        keys = (self.job_keys.job(node), self.job_keys.made(node), self.job_keys.waiting)
+        fields = ("check", check_of(key), "key", wrapper(bytes.fromhex(node_key)).wrap(key), "state", WAITING)
+        asked = self.redis.register_script(ASK)(keys=keys, args=[node.hex(), NOW_S, MOST_WAITING, LASTS_S, *fields])
+        assert asked
 
 
 @pytest.fixture(scope="module")
